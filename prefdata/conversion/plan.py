@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from prefdata.conversion.choose import choose
 from prefdata.conversion.options import ConvertOptions
 from prefdata.conversion.shard import Job, output_schema
 from prefdata.errors import UsageError
-from prefdata.io.probe import layout, probe
 from prefdata.io.sniff import Input
-from prefdata.sources.recognise import named, recognise
+from prefdata.sources.intake import intake
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,35 +28,14 @@ class Plan:
     form: str
 
 
-TABLE_OPTIONS = (
-    *("map", "system", "prompt", "chosen", "rejected", "first", "second", "preferred", "first_is", "second_is", "tie_is"),
-    *("completion", "label", "score", "score_first", "score_second", "margin"),
-)
-
-
-def _no_map(options: ConvertOptions, source: str) -> None:
-    given = [f"--{name.replace('_', '-')}" for name in TABLE_OPTIONS if getattr(options, name) is not None]
-    if given:
-        raise UsageError(f"{', '.join(given)}: only --from table maps columns (this file is read as {source}); add --from table")
-
-
 def make_plan(inputs: list[Input], form: str, options: ConvertOptions) -> Plan:
     """Settle everything that can be settled from the first rows. Raises UsageError."""
     jobs, why, kinds = [], [], []
     for inp in inputs:
-        found = probe(inp)
-        if options.from_ == "auto":
-            source, reason = recognise(inp, found)
-        else:
-            source, reason = named(options.from_), "--from names it"
-        if source.name != "table":
-            _no_map(options, source.name)
-        if source.configure is not None:
-            source = source.configure(options, found, source)
-        chosen = choose(source, found.columns, options, inp.name)
-        kinds.append("pair" if source.emits == "comparison" else source.emits)
-        jobs.append(Job(source, layout(found, dict(source.columns), options.tools), chosen, kinds[-1], form))
-        why.append(reason)
+        found = intake(inp, options, options.to)
+        kinds.append(found.kind)
+        jobs.append(Job(found.source, found.layout, found.choices, options, found.kind, form))
+        why.append(found.why)
     if options.to is None and len(set(kinds)) > 1:
         which = ", ".join(f"{i.name}: {k}" for i, k in zip(inputs, kinds, strict=True))
         raise UsageError(f"the inputs hold different kinds ({which}); say which one to write: --to {kinds[0]}")

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from prefdata.conversion import decide, kinds
+from prefdata.conversion import kinds
 from prefdata.conversion.options import ConvertOptions
 from prefdata.errors import AccountError, UsageError
 from prefdata.io.account import Counts
 from prefdata.io.columns import TEXT, Layout, as_dtype
 from prefdata.io.plan import Shard
-from prefdata.io.read import Batch, read_shard
 from prefdata.io.rejects import Reject
 from prefdata.io.write import encode
-from prefdata.schema.dtypes import TOOL_TURNS, in_order
+from prefdata.schema.dtypes import in_order
 from prefdata.schema.ids import add_ids
 from prefdata.schema.valid import problems
+from prefdata.sources.intake import drafts, has_tools, read_rows, reason_of
 from prefdata.sources.source import Choices, Source
 
 DROPS = {
@@ -33,11 +33,6 @@ DROPS = {
     "both-labels": "the same completion of the same prompt also has the other label",
     "no-counterpart": "no completion of the same prompt has the other label",
 }
-REJECTS = {
-    "missing-field": "a required field is missing or null",
-    "late-field": "the first rows of the file lack this field, so its column is not in the output; move such a row to the top",
-    "bad-label": "the label is none of the source's values",
-}
 GROUPED_ROUTES = {("pair", "listwise"), ("binary", "pair"), ("binary", "listwise")}
 
 
@@ -47,6 +42,7 @@ class Job:
 
     source: Source
     layout: Layout
+    choices: Choices
     options: ConvertOptions
     to: str
     form: str
@@ -75,78 +71,9 @@ class Result:
     """What the rejects' numbers count: lines, or rows where a file has no lines."""
 
 
-def read_rows(shard: Shard, job: Job, limit: int | None = None) -> Batch:
-    """The rows of a shard that have all required fields; the others are among the rejects."""
-    source = job.source
-    columns = dict(source.columns)
-    if source.rows is not None:
-        batch = _foreign(shard, source, job)
-    else:
-        batch = read_shard(shard, job.layout, columns)
-    if limit is not None:
-        batch = _head(batch, limit)
-    if "file" in job.layout.dtypes and "file" not in job.layout.present:
-        from os.path import basename
-
-        batch.df = batch.df.with_columns(pl.lit(basename(shard.input.name).split(".")[0], pl.String).alias("file"))
-    batch = _complete(batch, [c for c in job.layout.required if c in batch.df.columns])
-    return _announced(batch, sorted(source.late)) if source.late else batch
-
-
-def _foreign(shard: Shard, source: Source, job: Job) -> Batch:
-    import orjson
-
-    from prefdata.io.read import fit_rows
-
-    assert source.rows is not None and shard.data is not None
-    rows = list(source.rows(shard.data, shard.input.name))
-    batch = fit_rows(iter(rows), job.layout, dict(source.columns))
-    at = dict(rows)
-    lines = batch.lines or []
-    batch.raw = lambda i: orjson.dumps(at[lines[i]])
-    return batch
-
-
-def _head(batch: Batch, limit: int) -> Batch:
-    lines = [(batch.line_of(i), True) for i in range(batch.df.height)] + [(r.line, False) for r in batch.rejects]
-    kept = sorted(lines)[:limit]
-    last = kept[-1][0] if kept else -1
-    batch.df = batch.df.head(sum(good for _, good in kept))
-    batch.rejects = [r for r in batch.rejects if r.line <= last]
-    return batch
-
-
-def _complete(batch: Batch, required: list[str]) -> Batch:
-    """Reject the rows that lack a required field."""
-    df = batch.df
-    if not any(df[c].null_count() for c in required):
-        return batch
-    missing = df.select(pl.coalesce([pl.when(pl.col(c).is_null()).then(pl.lit(c)) for c in required]).alias("f"))["f"]
-    return _without(batch, missing, "missing-field")
-
-
-def _announced(batch: Batch, late: list[str]) -> Batch:
-    """Reject the rows that have a field which the first rows of the file lack, then drop these columns."""
-    df = batch.df
-    if any(df[c].null_count() < df.height for c in late):
-        found = df.select(pl.coalesce([pl.when(pl.col(c).is_not_null()).then(pl.lit(c)) for c in late]).alias("f"))["f"]
-        batch = _without(batch, found, "late-field")
-    batch.df = batch.df.drop(late)
-    return batch
-
-
-def _without(batch: Batch, fields: pl.Series, code: str) -> Batch:
-    """The batch without the rows for which a field is named; they become rejects."""
-    for i in fields.is_not_null().arg_true().to_list():
-        batch.rejects.append(Reject(batch.line_of(i), code, f"{fields[i]}: {REJECTS[code]}", fields[i], batch.raw(i)))
-    keep = fields.is_null().arg_true().to_list()
-    before, lines = batch.raw, [batch.line_of(i) for i in keep]
-    return Batch(batch.df[keep], sorted(batch.rejects, key=lambda r: r.line), lines, batch.line_count, lambda i: before(keep[i]))
-
-
 def convert_shard(shard: Shard, job: Job, limit: int | None = None) -> Result:
     """Read, convert, check and encode one shard."""
-    batch = read_rows(shard, job, limit)
+    batch = read_rows(shard, job.source, job.layout, limit)
     result = convert_rows(batch.df, job, batch.line_of, batch.raw)
     result.counts.read = batch.read
     result.counts.rejected.update(r.code for r in batch.rejects)
@@ -181,37 +108,9 @@ def _refused(records: pl.DataFrame, column: str) -> dict[int, str]:
 
 def records_of(df: pl.DataFrame, job: Job) -> pl.DataFrame:
     """Records of the wanted kind with `_row`, `fate` and, for those that the models refuse, `why` and `at`."""
-    source, options = job.source, job.options
-    choices = Choices(options.dimension or source.dimension, options.weights, options.threshold)
-    direct = job.to in source.also
-    draft = (source.also[job.to] if direct else source.read)(df, choices)  # type: ignore[index]
-    draft = same_turns(_with_books(draft, options, source))
-    emits = job.to if direct else source.emits
-    if emits == "comparison":
-        emits = "listwise" if job.to == "listwise" else "pair"
-        draft = decide.to_listwise(draft) if emits == "listwise" else decide.to_pair(draft, options.ties)
-    return _to_kind(_checked(draft, emits), emits, job.to, options)
-
-
-def same_turns(df: pl.DataFrame) -> pl.DataFrame:
-    """The draft with tool fields in all of its turns if they are in some: turns of two types cannot stand in one column."""
-    turns = {c: df.schema[c] for c in ("prompt", "chosen", "rejected", "first", "second", "completion") if c in df.columns}
-    if not any(_has_tools(t) for t in turns.values()):
-        return df
-    return df.with_columns(as_dtype(pl.col(c), t, TOOL_TURNS).alias(c) for c, t in turns.items())
-
-
-def _with_books(draft: pl.DataFrame, options: ConvertOptions, source: Source) -> pl.DataFrame:
-    if "_row" not in draft.columns:
-        draft = draft.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("_row"))
-    if "fate" not in draft.columns:
-        draft = draft.with_columns(pl.lit(None, pl.String).alias("fate"))
-    name = pl.lit(options.source or source.name, pl.String)
-    draft = draft.with_columns((name if "source" not in draft.columns or options.source else pl.coalesce("source", name)).alias("source"))
-    if options.split:
-        given = pl.lit(options.split, pl.String)
-        draft = draft.with_columns((pl.coalesce("split", given) if "split" in draft.columns else given).alias("split"))
-    return draft
+    o = job.options
+    draft, emits = drafts(df, job.source, job.choices, job.to, ties=o.ties, name=o.source, split=o.split)
+    return _to_kind(_checked(draft, emits), emits, job.to, o)
 
 
 def _to_kind(df: pl.DataFrame, emits: str, to: str, o: ConvertOptions) -> pl.DataFrame:
@@ -274,8 +173,7 @@ def _settle(records: pl.DataFrame, n: int, source: Source) -> tuple[Counts, list
 
 
 def _reason(code: str, source: Source) -> str:
-    known = {**DROPS, **REJECTS, **{d.code: d.reason for d in source.defects}}
-    return known[code]
+    return DROPS.get(code) or reason_of(code, source)
 
 
 def shaped(df: pl.DataFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -295,13 +193,9 @@ def output_schema(jobs: list[Job]) -> dict[str, pl.DataType]:
         frame = add_ids(records.select(pl.exclude("fate", "_row", "why", "at")), job.to)
         for name, dtype in frame.schema.items():
             full = schema(job.to)[name]
-            narrow = not _has_tools(dtype) and not _has_tools(found.get(name, dtype))
+            narrow = not has_tools(dtype) and not has_tools(found.get(name, dtype))
             found[name] = _without_tools(full) if narrow else full
     return {c: found[c] for c in in_order(list(found))}
-
-
-def _has_tools(dtype: pl.DataType) -> bool:
-    return "tool_calls" in str(dtype)
 
 
 def _without_tools(dtype: pl.DataType) -> pl.DataType:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 import polars as pl
 
 from prefdata.conversion.plan import Plan
-from prefdata.conversion.shard import Result, convert_rows, convert_shard, read_rows
+from prefdata.conversion.shard import Result, convert_rows, convert_shard
 from prefdata.errors import UsageError
 from prefdata.io import account, runner
 from prefdata.io.account import Counts
@@ -20,6 +20,7 @@ from prefdata.io.plan import plan
 from prefdata.io.rejects import Reject, to_jsonl
 from prefdata.io.sniff import Input
 from prefdata.io.write import Writer, encode, replacing
+from prefdata.sources.intake import read_rows
 
 Progress = Callable[[int, int, int], None]
 
@@ -126,7 +127,7 @@ def _whole(p: Plan) -> Iterator[tuple[Input, str, int, Result]]:
     for n, (inp, job) in enumerate(zip(p.inputs, p.jobs, strict=True)):
         line = 1
         for shard in plan(inp):
-            batch = read_rows(shard, job, left)
+            batch = read_rows(shard, job.source, job.layout, left)
             units[n] = shard.unit
             yield (
                 inp,
