@@ -10,7 +10,7 @@ from prefdata.options import Options
 if TYPE_CHECKING:
     import polars as pl
 
-    from prefdata.checks.run import ValidateResult
+    from prefdata.checks.result import ValidateResult
     from prefdata.conversion.run import ConvertResult
 
 
@@ -47,7 +47,7 @@ def read(path: str, kind: str | None = None) -> pl.DataFrame:
     """
     import polars as pl
 
-    from prefdata.checks.run import layout_of
+    from prefdata.checks.reading import own_reading
     from prefdata.io.open import opened
     from prefdata.io.own import slim
     from prefdata.io.plan import plan
@@ -58,17 +58,17 @@ def read(path: str, kind: str | None = None) -> pl.DataFrame:
         if len(files) != 1:
             raise UsageError(f"{path} is {len(files)} files; read them one by one")
         inp = files[0]
-        _, columns, layout = layout_of(inp, kind)
+        how = own_reading(inp, kind)
         line = 1
         for shard in plan(inp):
-            batch = read_shard(shard, layout, columns)
+            batch = read_shard(shard, how.layout, how.columns)
             if batch.rejects:
                 first = batch.rejects[0]
                 raise InputError(f"{inp.name}:{line + first.line}: {first.reason}; 'prefdata validate {path}' names every such row")
             line += batch.line_count
             frames.append(batch.df)
-    df = pl.concat(frames) if frames else pl.DataFrame(schema=layout.dtypes)
-    return df if inp.format == "parquet" else slim(df, list(layout.present))
+    df = pl.concat(frames) if frames else pl.DataFrame(schema=how.layout.dtypes)
+    return df if inp.format == "parquet" else slim(df, list(how.layout.present))
 
 
 def checked(model: type[Options], values: dict[str, Any]) -> Any:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
+from prefdata.checks.facts import Facts, mix
 from prefdata.checks.rule import Rule
-from prefdata.checks.view import Mask, View
-from prefdata.schema.ids import turns_key_of
+from prefdata.checks.view import Hits, View
 
 
-def one_candidate(v: View) -> Mask:
-    return v.df.select((pl.col("completions").list.len() < 2).fill_null(False).alias("f"))["f"].to_numpy()
+def one_candidate(v: View) -> list[Hits]:
+    return v.rows(pl.col("completions").list.len() < 2)
 
 
-def label_keys(v: View) -> pl.DataFrame:
-    keys = pl.DataFrame({"p": turns_key_of(v.df["prompt"]), "c": turns_key_of(v.df["completion"]), "label": v.df["label"]})
-    return keys.select(pl.concat_str("p", "c", separator="\n\n").hash().alias("key"), "label")
-
-
-def both_labels(keys: pl.DataFrame) -> pl.Series:
-    return keys.select((pl.col("label").n_unique().over("key") > 1).alias("f"))["f"]
+def both_labels(f: Facts) -> list[Hits]:
+    keys = pl.DataFrame({"key": mix(f.array("prompt"), f.array("completion")), "label": f["label"]})
+    other = keys.select((pl.col("label").n_unique().over("key") > 1).alias("f"))["f"].to_numpy()
+    at = np.flatnonzero(other)
+    return [Hits(at)] if len(at) else []
 
 
 RULES = (
@@ -34,7 +33,7 @@ RULES = (
         fix="drop the record, or sample more candidates",
         kinds=("listwise",),
         field="completions",
-        test=one_candidate,
+        row=one_candidate,
     ),
     Rule(
         code="PD302",
@@ -47,7 +46,7 @@ RULES = (
         fix="aggregate the labels",
         kinds=("binary",),
         field="label",
-        keys=label_keys,
-        repeats=both_labels,
+        across=both_labels,
+        facts=("prompt", "completion", "label"),
     ),
 )

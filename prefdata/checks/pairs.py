@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from prefdata.checks.facts import Facts, mix
 from prefdata.checks.rule import Rule
-from prefdata.checks.view import Mask, View
-from prefdata.schema.ids import turns_key_of
+from prefdata.checks.view import Hits, View
 
 MARKERS = (
     r"(?:^|\n\n)(?:Human|Assistant|User|System|###\s?(?:Human|Assistant|Instruction|Response)):"
@@ -16,42 +16,43 @@ MARKERS = (
 """Turn markers of transcripts and chat templates, at the start of a paragraph or as special tokens."""
 
 
-def shared_first_turn(v: View) -> Mask:
+def shared_first_turn(v: View) -> list[Hits]:
     chosen, rejected = pl.col("chosen").list, pl.col("rejected").list
-    return v.df.select(((chosen.len() > 1) & (rejected.len() > 1) & (chosen.first() == rejected.first())).alias("f"))["f"].to_numpy()
+    return v.rows((chosen.len() > 1) & (rejected.len() > 1) & (chosen.first() == rejected.first()))
 
 
-def prefix_answer(v: View) -> Mask:
-    last = {c: pl.col(c).list.last().struct.field("content") for c in ("chosen", "rejected")}
-    a, b = last["chosen"], last["rejected"]
-    one = (pl.col("chosen").list.len() == 1) & (pl.col("rejected").list.len() == 1)
-    return v.df.select(
-        (one & (a != b) & (a != "") & (b != "") & (a.str.starts_with(b) | b.str.starts_with(a))).fill_null(False).alias("f")
-    )["f"].to_numpy()
+def prefix_answer(v: View) -> list[Hits]:
+    sides = pl.DataFrame({c: v.turns(c).last for c in v.answers})
+    a, b = pl.col("chosen"), pl.col("rejected")
+    prefix = sides.select(((a != b) & (a != "") & (b != "") & (a.str.starts_with(b) | b.str.starts_with(a))).alias("f"))["f"]
+    one = (v.turns("chosen").lengths == 1) & (v.turns("rejected").lengths == 1)
+    return v.rows(prefix.to_numpy() & one)
 
 
-def marker_in_answer(v: View) -> Mask:
-    return v.any_text(pl.col("t").str.contains(MARKERS), v.answers)
+def marker_in_answer(v: View) -> list[Hits]:
+    return v.where(pl.col("content").str.contains(MARKERS), v.answers)
 
 
-def direction_keys(v: View) -> pl.DataFrame:
-    """The unordered pair of answers under its prompt, and which of the two is chosen."""
-    keys = pl.DataFrame({c: turns_key_of(v.df[c]) for c in ("prompt", "chosen", "rejected")})
-    first = pl.col("chosen") < pl.col("rejected")
-    low = pl.when(first).then("chosen").otherwise("rejected")
-    high = pl.when(first).then("rejected").otherwise("chosen")
-    return keys.select(pl.concat_str("prompt", low, high, separator="\n\n").hash().alias("key"), first.alias("first"))
+def swapped_duplicate(f: Facts) -> list[Hits]:
+    forth = mix(f.array("prompt"), f.array("chosen"), f.array("rejected"))
+    back = mix(f.array("prompt"), f.array("rejected"), f.array("chosen"))
+    return opposite(forth, back)
 
 
-def both_directions(keys: pl.DataFrame) -> pl.Series:
-    return keys.select((pl.col("first").n_unique().over("key") > 1).alias("f"))["f"]
+def opposite(forth: np.ndarray, back: np.ndarray) -> list[Hits]:
+    """Rows whose key is the reversed key of another row, each with the first such row."""
+    at = np.flatnonzero(np.isin(back, forth) & (forth != back))
+    if not len(at):
+        return []
+    first = {int(k): i for i, k in zip(at[::-1].tolist(), forth[at][::-1], strict=True)}
+    return [Hits(at, others=np.array([first[int(k)] for k in back[at]], dtype=np.int64))]
 
 
-def zero_margin(v: View) -> Mask:
+def zero_margin(v: View) -> list[Hits]:
     if "margin" not in v.df.columns:
-        return np.zeros(v.df.height, dtype=bool)
-    tie = pl.col("p_chosen") == 0.5 if "p_chosen" in v.df.columns else pl.lit(False)
-    return v.df.select(((pl.col("margin") == 0) & ~tie.fill_null(False)).fill_null(False).alias("f"))["f"].to_numpy()
+        return []
+    tie = (pl.col("p_chosen") == 0.5).fill_null(False) if "p_chosen" in v.df.columns else pl.lit(False)
+    return v.rows((pl.col("margin") == 0) & ~tie)
 
 
 RULES = (
@@ -76,7 +77,7 @@ RULES = (
         good='"prompt": […, A, user], "chosen": [B], "rejected": [C]',
         fix="move the shared turns into the prompt",
         kinds=("pair",),
-        test=shared_first_turn,
+        row=shared_first_turn,
     ),
     Rule(
         code="PD203",
@@ -88,7 +89,7 @@ RULES = (
         good="two complete answers",
         fix="look whether the shorter answer was truncated; drop the row if so",
         kinds=("pair",),
-        test=prefix_answer,
+        row=prefix_answer,
     ),
     Rule(
         code="PD204",
@@ -99,11 +100,11 @@ RULES = (
         bad='"content": "Sure.\\n\\nHuman: and then?"',
         good='"content": "Sure."',
         fix="split the transcript at its markers, or drop the row",
-        test=marker_in_answer,
+        row=marker_in_answer,
     ),
     Rule(
         code="PD205",
-        name="contradiction",
+        name="swapped-duplicate",
         severity="warning",
         message="the same two answers are also preferred the other way round",
         reason="Opposite statements cancel out; decide by majority, or keep them as a soft label.",
@@ -111,8 +112,8 @@ RULES = (
         good='one row with "p_chosen": 0.5, or none',
         fix="aggregate the votes before making pairs",
         kinds=("pair",),
-        keys=direction_keys,
-        repeats=both_directions,
+        across=swapped_duplicate,
+        facts=("prompt", "chosen", "rejected"),
     ),
     Rule(
         code="PD206",
@@ -125,6 +126,18 @@ RULES = (
         fix="drop the row, or keep it as a tie (convert --ties soft)",
         kinds=("pair",),
         field="margin",
-        test=zero_margin,
+        row=zero_margin,
+    ),
+    Rule(
+        code="PD212",
+        name="soft-label-against-direction",
+        severity="error",
+        message="p_chosen is below 0.5: the soft label prefers the rejected answer",
+        reason="One of the two statements is wrong; a trainer with soft labels and one without would learn opposite preferences.",
+        bad='"p_chosen": 0.2',
+        good='chosen and rejected exchanged, "p_chosen": 0.8',
+        fix="exchange the answers, or correct the probability",
+        kinds=("pair",),
+        field="p_chosen",
     ),
 )

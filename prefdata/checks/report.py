@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prefdata.checks.rules import RULES
 
 if TYPE_CHECKING:
-    from prefdata.checks.run import ValidateResult
+    from prefdata.checks.result import ValidateResult
 
 
 def text(result: ValidateResult) -> str:
@@ -25,7 +25,7 @@ def text(result: ValidateResult) -> str:
     kinds = ", ".join(sorted({f["kind"] for f in result.files}))
     found = sum(result.counts.values())
     verdict = f"{found:,} findings" if found else "no findings"
-    out.append(f"{result.rows:,} {kinds} records in {len(result.files)} file{'s' if len(result.files) > 1 else ''}: {verdict}")
+    out.append(f"{result.rows:,} {kinds} rows in {len(result.files)} file{'s' if len(result.files) > 1 else ''}: {verdict}")
     return "\n".join(out) + "\n"
 
 

@@ -2,18 +2,65 @@
 
 from __future__ import annotations
 
-from prefdata.checks import lists, pairs, structure
-from prefdata.checks.rule import Rule
+from difflib import get_close_matches
+
+from prefdata.checks import lists, pairs, reading_rules, structure
+from prefdata.checks.rule import Limit, Rule
 from prefdata.errors import UsageError
 
-RULES: dict[str, Rule] = {r.code: r for group in (structure.RULES, pairs.RULES, lists.RULES) for r in group}
+GROUPS = (reading_rules.RULES, structure.RULES, pairs.RULES, lists.RULES)
+RULES: dict[str, Rule] = {r.code: r for r in sorted((r for group in GROUPS for r in group), key=lambda r: r.code)}
+FAMILIES = {
+    "PD0": "Can the row be read?",
+    "PD1": "Is it a record?",
+    "PD2": "Does a pair say what it seems to say?",
+    "PD3": "Binary and listwise records",
+    "PD4": "The data set as a whole: what else tells chosen from rejected?",
+    "PD5": "Leakage between files and splits",
+    "PD7": "Content: what stands in the texts",
+}
 
 
-def chosen(select: list[str], ignore: list[str]) -> dict[str, Rule]:
-    """The rules whose codes begin with one of `select` (all if empty) and with none of `ignore`. Raises UsageError for a prefix that
-    no rule has."""
-    for prefix in [*select, *ignore]:
-        if not any(code.startswith(prefix) for code in RULES):
-            raise UsageError(f"no rule begins with {prefix!r}; 'prefdata list rules' shows all of them")
-    picked = {c: r for c, r in RULES.items() if not select or c.startswith(tuple(select))}
-    return {c: r for c, r in picked.items() if not ignore or not c.startswith(tuple(ignore))}
+def chosen(select: list[str], ignore: list[str], extend: list[str]) -> dict[str, Rule]:
+    """The rules whose codes (or names) begin with one of `select` (those that run by default if empty), those of `extend`, and none of
+    `ignore`. Raises UsageError for a prefix that no rule has."""
+    for prefix in [*select, *ignore, *extend]:
+        if not any(_fits(r, (prefix,)) for r in RULES.values()):
+            near = get_close_matches(prefix, [*RULES, *(r.name for r in RULES.values())], n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UsageError(f"no rule begins with {prefix!r}; {hint}'prefdata list rules' shows all of them")
+    picked = {c: r for c, r in RULES.items() if (_fits(r, select) if select else r.on) or _fits(r, extend)}
+    return {c: r for c, r in picked.items() if not _fits(r, ignore)}
+
+
+def _fits(rule: Rule, prefixes: list[str] | tuple[str, ...]) -> bool:
+    return any(rule.code.startswith(p) or rule.name == p for p in prefixes)
+
+
+def limits(rules: dict[str, Rule], wanted: dict[str, dict[str, bool | int | float | str]]) -> dict[str, dict[str, Limit]]:
+    """The limits of every rule, with the wanted ones in place of the defaults. Raises UsageError with every wrong one."""
+    wrong = []
+    out = {code: rule.limits for code, rule in rules.items()}
+    for code, values in wanted.items():
+        if code not in RULES:
+            wrong.append(f"limits: there is no rule {code!r}; 'prefdata list rules' shows all of them")
+            continue
+        known = RULES[code].limits
+        for name, value in values.items():
+            if name == "severity":
+                if value not in ("error", "warning", "info"):
+                    wrong.append(f"{code}.severity must be error, warning or info, not {value!r}")
+            elif name not in known:
+                there = ", ".join([*known, "severity"])
+                wrong.append(f"{code} has no limit {name!r}; it has: {there}")
+            else:
+                try:
+                    number: Limit = value if isinstance(value, bool) else type(known[name])(float(value))
+                except (TypeError, ValueError):
+                    wrong.append(f"{code}.{name} must be a number, not {value!r}")
+                    continue
+                if code in out:
+                    out[code][name] = number
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return out

@@ -1,182 +1,201 @@
-"""`prefdata validate`: record files to findings. Columnar; only suspects pass through pydantic; memory is bounded by the shards and, for
-rules over all rows, by 16 bytes a row."""
+"""`prefdata validate`: files to findings. Columnar; only suspects pass through pydantic; memory is bounded by the shards and, for rules
+over all rows, by the facts that they ask for (8 to 40 bytes a row)."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from functools import partial
-from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from prefdata.checks.facts import Facts
 from prefdata.checks.options import ValidateOptions
+from prefdata.checks.reading import Reading, reading
+from prefdata.checks.result import Finding, ValidateResult
 from prefdata.checks.rule import Rule
-from prefdata.checks.rules import RULES, chosen
-from prefdata.checks.view import View
+from prefdata.checks.rules import chosen, limits
+from prefdata.checks.shard import Checked, Checks, Flagged, check_batch, check_shard
+from prefdata.checks.view import Hits
 from prefdata.errors import UsageError
 from prefdata.io import runner
-from prefdata.io.columns import Column, Layout
 from prefdata.io.open import opened
-from prefdata.io.own import columns as own_columns
-from prefdata.io.plan import Shard, plan
-from prefdata.io.probe import layout, probe
-from prefdata.io.read import read_shard
+from prefdata.io.plan import plan
+from prefdata.io.read import Batch
 from prefdata.io.sniff import Input
-from prefdata.schema.valid import problems
 
 Progress = Callable[[int, int, int], None]
-
-
-class Finding(NamedTuple):
-    """One problem of one row: where, which rule, and what. `line` is a row number in files without lines (0: the whole file)."""
-
-    file: str
-    line: int
-    code: str
-    severity: str
-    message: str
-    field: str | None = None
-    id: str | None = None
-
-
-@dataclass
-class ValidateResult:
-    """What a validation found. `findings` lists up to `show` per rule; `counts` counts all."""
-
-    rows: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
-    files: list[dict[str, Any]] = field(default_factory=list)
-    fail_on: str = "error"
-
-    @property
-    def exit_code(self) -> int:
-        """1 when something at or above `fail_on` was found, else 0."""
-        levels = {"error": ("error",), "warning": ("error", "warning"), "never": ()}[self.fail_on]
-        return int(any(RULES[code].severity in levels for code in self.counts))
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `--format json`."""
-        counts = dict(sorted(self.counts.items()))
-        return {**asdict(self), "counts": counts, "findings": [f._asdict() for f in self.findings], "exit_code": self.exit_code}
-
-
-class Flags(NamedTuple):
-    """Bad rows of a shard under one rule: row, message, field."""
-
-    code: str
-    rows: list[tuple[int, str, str | None]]
-
-
-@dataclass
-class Checked:
-    """A checked shard."""
-
-    rows: int
-    lines: int
-    flags: list[Flags]
-    keys: dict[str, pl.DataFrame]
-    ids: pl.Series | None
-    line_of: Callable[[int], int]
-    packed: int
+SHOW = 10
 
 
 def validate(data: list[str] | str, options: ValidateOptions | None = None, progress: Progress | None = None) -> ValidateResult:
-    """Check prefdata files. Raises UsageError for options and for files of other layouts, InputError for files that cannot be read."""
+    """Check files of preference data. Raises UsageError for options and unknown layouts, InputError for files that cannot be read."""
     options = options or ValidateOptions()
-    rules = chosen(options.select, options.ignore)
-    result = ValidateResult(fail_on=options.fail_on)
-    whole: dict[str, list[tuple[str, pl.DataFrame]]] = {}
+    rules = chosen(options.select, options.ignore, options.extend_select)
+    levels = {c: str(options.limits.get(c, {}).get("severity", r.severity)) for c, r in rules.items()}
+    result = ValidateResult(fail_on=options.fail_on, max_errors=options.max_errors, severities=levels)
     with opened([data] if isinstance(data, str) else data) as files:
+        readings = _readings(files, options)
+        checks = _checks(rules, options, readings)
+        notes = Notes(result, options, [f.name for f in files])
         total, done = sum(f.size for f in files), 0
-        for inp in files:
-            kind, columns, how = layout_of(inp, options.kind)
-            result.files.append({"path": inp.name, "kind": kind, "bytes": inp.size})
-            if how.extras and "PD102" in rules:
-                _note(
-                    result, options, Finding(inp.name, 0, "PD102", "warning", f"columns that no {kind} record has: {', '.join(how.extras)}")
-                )
-            line = 1
-            for c in runner.run(partial(check_shard, layout=how, columns=columns, kind=kind, rules=rules), plan(inp), options.threads):
-                for flags in c.flags:
-                    for i, message, at in flags.rows:
-                        place = line + (i if flags.code == "PD001" else c.line_of(i))
-                        ident = c.ids[i] if c.ids is not None and flags.code != "PD001" else None
-                        _note(result, options, Finding(inp.name, place, flags.code, RULES[flags.code].severity, message, at, ident))
-                for code, keys in c.keys.items():
-                    whole.setdefault(code, []).append((inp.name, keys.with_columns(pl.col("line") + line)))
+        facts: list[pl.DataFrame] = []
+        for n, (inp, how) in enumerate(zip(files, readings, strict=True)):
+            notes.of_file(n, inp, how)
+            line, before = 1, result.rows
+            for c in _shards(inp, how, checks, options.threads):
+                for flagged in c.flagged:
+                    notes.flagged(n, flagged, line, c.unit)
+                if c.facts.width:
+                    facts.append(_placed(c.facts, n, line, c.unit))
                 result.rows += c.rows
-                line, done = line + c.lines, done + c.packed
+                line, done = line + c.line_count, done + c.packed
                 if progress:
                     progress(done, total, result.rows)
-        for code, parts in whole.items():
-            _over_all(result, options, rules[code], parts)
-    result.findings.sort(key=lambda f: ([i["path"] for i in result.files].index(f.file), f.line, f.code))
+            result.files.append(
+                {"path": inp.name, "kind": how.kind, "source": how.name, "why": how.why, "bytes": inp.size, "rows": result.rows - before}
+            )
+            if result.rows == before:
+                notes.add(Finding(inp.name, 0, "PD007", levels.get("PD007", ""), "the file has no rows"), n)
+    for rule in rules.values():
+        if rule.facts and rule.code in checks.rules:
+            _over_all(rule, facts, readings, checks, notes)
+    order = {f["path"]: i for i, f in enumerate(result.files)}
+    result.findings.sort(key=lambda f: (order[f.file], f.line, f.code))
     return result
 
 
-def _note(result: ValidateResult, options: ValidateOptions, finding: Finding) -> None:
-    result.counts[finding.code] += 1
-    if result.counts[finding.code] <= options.show:
-        result.findings.append(finding)
+def _readings(files: list[Input], options: ValidateOptions) -> list[Reading]:
+    """How each file is read; what is wrong with several files is said together."""
+    out, wrong = [], []
+    for inp in files:
+        try:
+            out.append(reading(inp, options))
+        except UsageError as e:
+            wrong.append(str(e))
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return out
 
 
-def _over_all(result: ValidateResult, options: ValidateOptions, rule: Rule, parts: list[tuple[str, pl.DataFrame]]) -> None:
-    keys = pl.concat([k for _, k in parts])
-    assert rule.repeats is not None
-    names = pl.Series("file", [n for n, k in parts for _ in range(k.height)], dtype=pl.String) if len(parts) > 1 else None
-    for i in rule.repeats(keys).arg_true().to_list():
-        name = names[i] if names is not None else parts[0][0]
-        _note(result, options, Finding(name, keys["line"][i], rule.code, rule.severity, rule.message, rule.field))
+def _checks(rules: dict[str, Rule], options: ValidateOptions, readings: list[Reading]) -> Checks:
+    """The rules that can find something here: a rule that compares files or splits needs two of them."""
+    grouped = len(readings) > 1 or any("split" in r.layout.present for r in readings) or any(r.source is not None for r in readings)
+    kinds = {r.kind for r in readings}
+    can = {c: r for c, r in rules.items() if kinds & set(r.kinds) and (grouped or not r.groups)}
+    return Checks(can, limits(rules, options.limits), tuple(dict.fromkeys(f for r in can.values() for f in r.facts)))
 
 
-KEY_COLUMNS = {"pair": {"chosen", "rejected"}, "binary": {"completion", "label"}, "listwise": {"completions"}}
+def _shards(inp: Input, how: Reading, checks: Checks, threads: int | None) -> Iterator[Checked]:
+    if not how.whole:
+        yield from runner.run(partial(check_shard, reading=how, checks=checks), plan(inp), threads)
+        return
+    # records are made of rows that may stand anywhere: the file is read first
+    batches = [(shard, how.read(shard)) for shard in plan(inp)]
+    whole = Batch(pl.concat([b.df for _, b in batches]) if batches else pl.DataFrame(schema=how.layout.dtypes), lines=[])
+    assert whole.lines is not None
+    raws: list[Callable[[], bytes]] = []
+    for _, b in batches:
+        whole.lines += [whole.line_count + b.line_of(i) for i in range(b.df.height)]
+        whole.rejects += [r._replace(line=whole.line_count + r.line) for r in b.rejects]
+        raws += [partial(b.raw, i) for i in range(b.df.height)]
+        whole.line_count += b.line_count
+    whole.raw = lambda i: raws[i]()
+    found = check_batch(whole, how, checks)
+    found.unit, found.packed = (batches[0][0].unit if batches else "line"), inp.size
+    yield found
 
 
-def layout_of(inp: Input, kind: str | None) -> tuple[str, dict[str, Column], Layout]:
-    """The kind of a prefdata file, its columns, and how they are read. Raises UsageError for other files."""
-    found = probe(inp)
-    if kind is None:
-        fits = [k for k, columns in KEY_COLUMNS.items() if columns <= set(found.columns)]
-        if not fits:
-            seen = ", ".join(found.columns[:10]) or "none that could be read"
-            raise UsageError(f"{inp.name} is not a prefdata file (columns: {seen}); convert it first, or say --kind pair|binary|listwise")
-        kind = fits[0]
-    stated = found.schema is not None  # else a column may also appear later
-    own = own_columns(kind).items()
-    columns = {c: Column(column.types, False) for c, column in own if not stated or c in found.columns or column.required or c == "id"}
-    how = layout(found, columns, tools=True)
-    return kind, columns, how
+def _placed(facts: pl.DataFrame, file: int, line: int, unit: str) -> pl.DataFrame:
+    return facts.with_columns(pl.col("line") + line, pl.lit(file, pl.UInt16).alias("file"), pl.lit(unit == "row").alias("row"))
 
 
-def check_shard(shard: Shard, layout: Layout, columns: dict[str, Column], kind: str, rules: dict[str, Rule]) -> Checked:
-    """Read and check one shard; every flagged row is a row of the shard."""
-    batch = read_shard(shard, layout, columns)
-    df = batch.df
-    flags: dict[str, list[tuple[int, str, str | None]]] = {}
-    if "PD001" in rules and batch.rejects:
-        flags["PD001"] = [(r.line, f"{r.code}: {r.reason}", r.field) for r in batch.rejects]
-    invalid = np.zeros(df.height, dtype=bool)
-    for p in problems(df, kind):
-        invalid[p.row] = True
-        if p.code in rules:
-            flags.setdefault(p.code, []).append((p.row, p.message, p.field))
-    keep = np.flatnonzero(~invalid)
-    sound = df if len(keep) == df.height else df[keep]
-    view = View(sound, kind)
-    keys = {}
-    for code, rule in rules.items():
-        if kind not in rule.kinds:
-            continue
-        if rule.test is not None:
-            bad = keep[np.flatnonzero(rule.test(view))]
-            if len(bad):
-                flags[code] = [(int(i), rule.message, rule.field) for i in bad]
-        if rule.keys is not None:
-            at = keep if batch.lines is None else np.array([batch.lines[i] for i in keep], dtype=np.int64)
-            keys[code] = rule.keys(view).with_columns(pl.Series("line", at, dtype=pl.Int64))
-    ids = df["id"] if "id" in df.columns else None
-    return Checked(batch.read, batch.line_count, [Flags(c, r) for c, r in flags.items()], keys, ids, batch.line_of, shard.packed)
+def _over_all(rule: Rule, parts: list[pl.DataFrame], readings: list[Reading], checks: Checks, notes: Notes) -> None:
+    """Run a rule over the facts about all rows of the kinds that it is for."""
+    fit = [p for p in parts if p.height and readings[p["file"][0]].kind in rule.kinds]
+    if not fit:
+        return
+    df = pl.concat([p.select("file", "line", "row", "split", "id", *[f for f in rule.facts if f not in ("split", "id")]) for p in fit])
+    facts = Facts(df, notes.names)
+    given = checks.limits[rule.code]
+    if rule.whole is not None:
+        for message in rule.whole(facts, **given):
+            notes.add(Finding(notes.names[df["file"][0]], 0, rule.code, notes.severity(rule.code), message, rule.field), df["file"][0])
+    if rule.across is not None:
+        for hits in rule.across(facts, **given):
+            notes.across(rule, hits, df)
+
+
+class Notes:
+    """Findings are counted here, and the first ones of each rule are kept."""
+
+    def __init__(self, result: ValidateResult, options: ValidateOptions, names: list[str]) -> None:
+        self.result = result
+        self.names = names
+        self._show = SHOW if options.show is None else options.show
+        ignores = [(glob, tuple(codes)) for glob, codes in options.per_path_ignores.items()]
+        self._ignored = [tuple(c for glob, codes in ignores if fnmatch(name, glob) for c in codes) for name in names]
+        self.known: list[str] | None = None
+        """Fingerprints of all findings, where they are wanted."""
+
+    def severity(self, code: str) -> str:
+        return self.result.severities.get(code, "")
+
+    def counts(self, code: str, file: int) -> bool:
+        """Whether findings of a rule count in a file."""
+        return code in self.result.severities and not code.startswith(self._ignored[file] or ("-",))
+
+    def add(self, finding: Finding, file: int) -> None:
+        if self.counts(finding.code, file):
+            self.result.counts[finding.code] += 1
+            self._keep(finding)
+
+    def _keep(self, finding: Finding) -> None:
+        self.result.findings.append(finding)
+        if self.known is not None:
+            self.known.append(finding.fingerprint)
+
+    def of_file(self, n: int, inp: Input, how: Reading) -> None:
+        """What is seen in the first bytes of a file."""
+        if inp.head.startswith(b"\xef\xbb\xbf"):
+            self.add(Finding(inp.name, 1, "PD006", self.severity("PD006"), "the file begins with a byte-order mark"), n)
+        if how.source is None and how.layout.extras:
+            columns = ", ".join(how.layout.extras)
+            self.add(Finding(inp.name, 0, "PD102", self.severity("PD102"), f"columns that no {how.kind} record has: {columns}"), n)
+
+    def flagged(self, n: int, found: Flagged, line: int, unit: str) -> None:
+        if not self.counts(found.code, n):
+            return
+        before = self.result.counts[found.code]
+        self.result.counts[found.code] += len(found.lines)
+        listed = len(found.lines) if self.known is not None else max(0, min(len(found.lines), self._show - before))
+        for i in range(listed):
+            message, field = found.words(i)
+            place = int(found.lines[i]) + line
+            finding = Finding(self.names[n], place, found.code, self.severity(found.code), message, field, found.id(i), unit)
+            if before + i < self._show:
+                self.result.findings.append(finding)
+            if self.known is not None:
+                self.known.append(finding.fingerprint)
+
+    def across(self, rule: Rule, hits: Hits, df: pl.DataFrame) -> None:
+        """Findings of a rule over all rows; `hits` are rows of `df`."""
+        found = df[hits.rows].select("file", "line", "row", "id")
+        live = np.array([self.counts(rule.code, n) for n in range(len(self.names))])[found["file"].to_numpy()]
+        before = self.result.counts[rule.code]
+        self.result.counts[rule.code] += int(live.sum())
+        at = np.flatnonzero(live)
+        for n, i in enumerate(at.tolist() if self.known is not None else at[: max(0, self._show - before)].tolist()):
+            file, line, is_row, ident = found.row(i)
+            message = f"{rule.message} ({hits.note})" if hits.note else rule.message
+            if hits.others is not None:
+                other = df.row(int(hits.others[i]), named=True)
+                where = "" if other["file"] == file else self.names[other["file"]] + " "
+                message += f"; see {where}{'row' if other['row'] else 'line'} {other['line']}"
+            where, unit = hits.field or rule.field, "row" if is_row else "line"
+            finding = Finding(self.names[file], line, rule.code, self.severity(rule.code), message, where, f"{ident:016x}", unit)
+            if before + n < self._show:
+                self.result.findings.append(finding)
+            if self.known is not None:
+                self.known.append(finding.fingerprint)

@@ -1,45 +1,35 @@
-"""PD0 and PD1: can the row be read, and is it a record? The wording of PD101 and of the role rules is the model's own."""
+"""PD1: is the row a record? The wording of PD101 and of the role rules is the model's own."""
 
 from __future__ import annotations
 
 import polars as pl
 
+from prefdata.checks.facts import Facts, first_of
 from prefdata.checks.rule import Rule
-from prefdata.checks.view import Mask, View
+from prefdata.checks.view import Hits, View
 from prefdata.schema.ids import add_ids
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{FFFD}]"
 """Control characters other than tab and line ends, and U+FFFD, which a decoder leaves where it failed."""
 
 
-def control_character(v: View) -> Mask:
-    return v.any_text(pl.col("t").str.contains(CONTROL))
+def control_character(v: View) -> list[Hits]:
+    return v.where(pl.col("content").str.contains(CONTROL))
 
 
-def stale_id(v: View) -> Mask:
-    fresh = add_ids(v.df, v.kind)["id"]
-    return (fresh != v.df["id"]).fill_null(False).to_numpy()
+def stale_id(v: View) -> list[Hits]:
+    if "id" not in v.df.columns:
+        return []
+    return v.rows((add_ids(v.df, v.kind)["id"] != v.df["id"]).fill_null(False).to_numpy(), "id")
 
 
-def id_keys(v: View) -> pl.DataFrame:
-    return pl.DataFrame({"key": v.df["id"].hash()})
-
-
-def seen_before(keys: pl.DataFrame) -> pl.Series:
-    return ~keys["key"].is_first_distinct()
+def duplicate_id(f: Facts) -> list[Hits]:
+    first = first_of(f["id"])
+    at = (first != range(len(f))).nonzero()[0]
+    return [Hits(at, others=first[at])] if len(at) else []
 
 
 RULES = (
-    Rule(
-        code="PD001",
-        name="unreadable-row",
-        severity="error",
-        message="the row cannot be read",
-        reason="Readers disagree on such a row (broken JSON, duplicate keys, NaN, wrong types): some lose it, some change it.",
-        bad='{"id": "…", "prompt": [{"role": "user", "content": 7}], …}',
-        good='{"id": "…", "prompt": [{"role": "user", "content": "7"}], …}',
-        fix="write the row again with a JSON library; 'prefdata convert' puts such rows into its rejects file",
-    ),
     Rule(
         code="PD101",
         name="schema",
@@ -95,14 +85,14 @@ RULES = (
         code="PD106",
         name="duplicate-id",
         severity="warning",
-        message="the same id (the same content) occurs before",
+        message="the same content occurs before",
         reason="Repeated records count twice in training and leak between splits.",
         bad="two rows with the same prompt, chosen and rejected",
         good="one of them",
         fix="drop the repetition",
-        field="id",
-        keys=id_keys,
-        repeats=seen_before,
+        across=duplicate_id,
+        facts=("id",),
+        safe=True,
     ),
     Rule(
         code="PD107",
@@ -113,7 +103,7 @@ RULES = (
         bad='"content": "caf\\ufffd"',
         good='"content": "café"',
         fix="decode the source again with the right encoding",
-        test=control_character,
+        row=control_character,
     ),
     Rule(
         code="PD108",
@@ -135,6 +125,7 @@ RULES = (
         good="prefdata convert FILE -o NEW makes the ids again",
         fix="run 'prefdata convert FILE -o NEW'",
         field="id",
-        test=stale_id,
+        row=stale_id,
+        safe=True,
     ),
 )

@@ -4,7 +4,7 @@ wins), NaN and Infinity (not JSON), lone surrogates (not text), nesting without 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -19,7 +19,7 @@ class BadJson(ValueError):
 
 
 def loads(text: bytes) -> Any:
-    """Parse strictly. Raises BadJson with code bad-json, bad-utf8 or duplicate-key."""
+    """Parse strictly. Raises BadJson with code bad-json, bad-utf8, lone-surrogate, not-finite or duplicate-key."""
     try:
         text.decode()
     except UnicodeDecodeError as e:
@@ -27,7 +27,7 @@ def loads(text: bytes) -> Any:
     try:
         orjson.loads(text)  # strict and fast; the second pass below only looks for duplicate keys
     except orjson.JSONDecodeError as e:
-        raise BadJson("bad-json", f"not valid JSON: {e}") from None
+        raise _why_not(text, e) from None
     try:
         return json.loads(text, object_pairs_hook=_no_duplicates)
     except RecursionError:
@@ -36,6 +36,28 @@ def loads(text: bytes) -> Any:
         if isinstance(e, BadJson):
             raise
         raise BadJson("bad-json", f"not valid JSON: {e}") from None
+
+
+def _why_not(text: bytes, error: ValueError) -> BadJson:
+    """What orjson refuses and other readers take: NaN, and halves of surrogate pairs."""
+    try:
+        value = json.loads(text, parse_constant=_not_finite, parse_float=_finite)
+        json.dumps(value, ensure_ascii=False).encode()
+    except BadJson as e:
+        return e
+    except UnicodeEncodeError:
+        return BadJson("lone-surrogate", f"not valid JSON: a lone surrogate (U+D800 to U+DFFF), which is no character ({error})")
+    except (ValueError, RecursionError):
+        pass
+    return BadJson("bad-json", f"not valid JSON: {error}")
+
+
+def _not_finite(constant: str) -> NoReturn:
+    raise BadJson("not-finite", f"not valid JSON: {constant} is no JSON number (write null)")
+
+
+def _finite(number: str) -> float:
+    return float(number) if abs(float(number)) != float("inf") else _not_finite(number)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ NAMES = {
     "PD105": "blank-text",
     "PD108": "long-text",
     "PD201": "identical",
+    "PD212": "soft-label-against-direction",
 }
 """The rules that the models enforce, with the names under which `prefdata list rules` shows them."""
 
@@ -184,7 +185,11 @@ def problems(df: pl.DataFrame, kind: str) -> Iterator[Problem]:
             for error, (field, message) in zip(
                 e.errors(include_url=False, include_input=False, include_context=False), explain(e), strict=True
             ):
-                yield Problem(row, RULES.get(error["type"], "PD101"), field, message)
+                yield Problem(row, _code(error["type"], field), field, message)
+
+
+def _code(error: str, field: str) -> str:
+    return "PD212" if field == "p_chosen" and error == "greater_than_equal" else RULES.get(error, "PD101")
 
 
 def tidy(record: dict[str, Any]) -> dict[str, Any]:

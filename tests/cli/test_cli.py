@@ -76,7 +76,7 @@ def test_pipes(tmp_path: Path) -> None:
     assert [r["source"] for r in records] == ["logs", "logs"]
     checked = prefdata("validate", "-", stdin=done.stdout)
     assert checked.returncode == 0
-    assert checked.stdout.decode() == "2 pair records in 1 file: no findings\n"
+    assert checked.stdout.decode() == "2 pair rows in 1 file: no findings\n"
     assert list(tmp_path.iterdir()) == []
     bad = prefdata("convert", "-", "-o", "-", stdin=BAD.encode(), cwd=tmp_path)
     assert bad.returncode == 1

@@ -71,7 +71,7 @@ def test_numbers_that_json_does_not_have(at: int, number: str, field: str, tmp_p
     bad = json.dumps({**ROW, "margin": 1.0, "x": 1.5, field: "@"}).replace('"@"', number)
     path.write_text("".join((bad if i == at else good) + "\n" for i in range(300)))
     result = convert(path)
-    assert result.counts["rejected"] == {"bad-json": 1}
+    assert result.counts["rejected"] == {"not-finite": 1}
     assert json.loads(Path(result.rejects).read_text())["line"] == at + 1
 
 

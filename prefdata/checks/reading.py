@@ -1,0 +1,105 @@
+"""How a file is checked: prefdata's own files as they stand, every other one through its source, in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from prefdata.checks.options import ValidateOptions
+from prefdata.errors import UsageError
+from prefdata.io.columns import Column, Layout
+from prefdata.io.own import columns as own_columns
+from prefdata.io.plan import Shard
+from prefdata.io.probe import Probe, layout, probe
+from prefdata.io.read import Batch, read_shard
+from prefdata.io.sniff import Input
+from prefdata.sources.intake import drafts, intake, read_rows
+from prefdata.sources.own import looks
+from prefdata.sources.source import Choices, Source
+
+KEY_COLUMNS = {"pair": {"chosen", "rejected"}, "binary": {"completion", "label"}, "listwise": {"completions"}}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The kind of a file's records and how its rows become them. It can be pickled."""
+
+    kind: str
+    columns: dict[str, Column]
+    layout: Layout
+    source: Source | None = None
+    choices: Choices | None = None
+    why: str = "it has the columns of the kind"
+
+    @property
+    def name(self) -> str:
+        return self.source.name if self.source else f"prefdata-{self.kind}"
+
+    @property
+    def whole(self) -> bool:
+        """Whether records are made of rows that may stand anywhere in the file."""
+        return self.source is not None and self.source.grouped
+
+    def read(self, shard: Shard) -> Batch:
+        if self.source is None:
+            return read_shard(shard, self.layout, self.columns)
+        return read_rows(shard, self.source, self.layout)
+
+    def records(self, df: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray[Any, Any], pl.DataFrame]:
+        """`(records, the row of each, what became of the other rows)`; the last has `_row` and `fate`."""
+        if self.source is None or self.choices is None:
+            return df, np.arange(df.height), pl.DataFrame(schema={"_row": pl.Int64, "fate": pl.String})
+        draft, _ = drafts(df, self.source, self.choices, self.kind)
+        if isinstance(draft.schema["_row"], pl.List):
+            lost = draft.filter(pl.col("fate").is_not_null()).select("_row", "fate").explode("_row", empty_as_null=False, keep_nulls=False)
+            draft = draft.with_columns(pl.col("_row").list.first())
+        else:
+            lost = draft.filter(pl.col("fate").is_not_null()).select("_row", "fate")
+        good = draft.filter(pl.col("fate").is_null()) if lost.height else draft
+        return good.drop("_row", "fate"), good["_row"].to_numpy(), lost
+
+
+def reading(inp: Input, options: ValidateOptions) -> Reading:
+    """Settle how a file is read. Raises UsageError when it is neither prefdata's own nor of a known source."""
+    found = probe(inp)
+    named = options.from_.removeprefix("prefdata-") if options.from_.startswith("prefdata-") else None
+    if named in KEY_COLUMNS or (options.from_ == "auto" and _is_own(found)):
+        return own_reading(inp, named or options.kind, found)
+    try:
+        taken = intake(inp, options, options.kind)
+    except UsageError as e:
+        if options.from_ == "auto" and (options.kind or _kinds(found)):
+            return own_reading(inp, options.kind, found)
+        raise UsageError(f"{e}\nor, if it is a file of prefdata: --kind pair|binary|listwise") from None
+    to = options.kind or taken.kind
+    if to != taken.kind and to not in taken.source.also and not (taken.source.emits == "comparison" and to == "listwise"):
+        raise UsageError(f"{inp.name}: {taken.source.name} gives {taken.kind} records, not {to} records")
+    return Reading(to, dict(taken.source.columns), taken.layout, taken.source, taken.choices, taken.why)
+
+
+def _kinds(found: Probe) -> list[str]:
+    return [k for k, columns in KEY_COLUMNS.items() if columns <= set(found.columns)]
+
+
+def _is_own(found: Probe) -> bool:
+    """Whether the columns are of a kind and the ids are content hashes. A file without rows that can be read is anybody's."""
+    fits = bool(_kinds(found)) and {"id", "prompt"} <= set(found.columns)
+    return fits and (found.schema is not None or bool(found.rows)) and looks(found.rows)
+
+
+def own_reading(inp: Input, kind: str | None, found: Probe | None = None) -> Reading:
+    """How a file of prefdata is read. Raises UsageError when its kind cannot be seen."""
+    found = found or probe(inp)
+    if kind is None:
+        fits = _kinds(found)
+        if not fits:
+            seen = ", ".join(found.columns[:10]) or "none that could be read"
+            raise UsageError(f"{inp.name} is not a prefdata file (columns: {seen}); convert it first, or say --kind pair|binary|listwise")
+        kind = fits[0]
+    stated = found.schema is not None  # else a column may also appear later
+    own = own_columns(kind).items()
+    columns = {c: Column(column.types, False) for c, column in own if not stated or c in found.columns or column.required or c == "id"}
+    return Reading(kind, columns, layout(found, columns, tools=True))
