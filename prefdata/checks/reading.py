@@ -49,10 +49,11 @@ class Reading:
         return read_rows(shard, self.source, self.layout)
 
     def records(self, df: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray[Any, Any], pl.DataFrame]:
-        """`(records, the row of each, what became of the other rows)`; the last has `_row` and `fate`."""
+        """`(records, the row of each, what became of the other rows)`; the last has `_row` and `fate`. Records that a verdict decided have
+        the column `decide.FIRST_WINS`, too."""
         if self.source is None or self.choices is None:
             return df, np.arange(df.height), pl.DataFrame(schema={"_row": pl.Int64, "fate": pl.String})
-        draft, _ = drafts(df, self.source, self.choices, self.kind)
+        draft, _ = drafts(df, self.source, self.choices, self.kind, order=True)
         if isinstance(draft.schema["_row"], pl.List):
             lost = draft.filter(pl.col("fate").is_not_null()).select("_row", "fate").explode("_row", empty_as_null=False, keep_nulls=False)
             draft = draft.with_columns(pl.col("_row").list.first())

@@ -21,6 +21,7 @@ from prefdata.io.plan import Shard
 from prefdata.io.read import Batch
 from prefdata.io.rejects import Reject
 from prefdata.schema.valid import problems
+from prefdata.sources.decide import FIRST_WINS
 from prefdata.sources.intake import reason_of
 
 T = TypeVar("T")
@@ -163,7 +164,7 @@ def _lost(lost: pl.DataFrame, reading: Reading, batch: Batch) -> Iterator[tuple[
 
 def _invalid(records: pl.DataFrame, reading: Reading, batch: Batch, rows: Ints, invalid: Mask) -> Iterator[tuple[str, _Row]]:
     """Records that the models refuse, in the models' words; they are marked in `invalid`."""
-    for p in problems(records, reading.kind):
+    for p in problems(records.drop(FIRST_WINS, strict=False), reading.kind):
         invalid[p.row] = True
         row = int(rows[p.row])
         if reading.source is None:

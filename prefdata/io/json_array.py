@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from prefdata.errors import InputError
 from prefdata.io.plan import Shard, whole
@@ -15,8 +16,8 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _BREAKS = str.maketrans({"\n": " ", "\r": " "})
 
 
-def elements(text: str, name: str) -> Iterator[str]:
-    """The text of each element, on one line (a line break in JSON can only stand between tokens)."""
+def elements(text: str, name: str) -> Iterator[tuple[int, str]]:
+    """Where each element begins and its text, on one line (a line break in JSON can only stand between tokens)."""
     scan = json.JSONDecoder(parse_float=str, parse_int=str).raw_decode
     i = _skip(text, 0) + 1
     if (i := _skip(text, i)) < len(text) and text[i] == "]":
@@ -27,7 +28,7 @@ def elements(text: str, name: str) -> Iterator[str]:
             _, end = scan(text, i)
         except (ValueError, RecursionError) as e:
             raise _broken(text, name, i, str(e) or "nested too deeply") from None
-        yield text[i:end].translate(_BREAKS)
+        yield i, text[i:end].translate(_BREAKS)
         i = _skip(text, end)
         if i < len(text) and text[i] == ",":
             i = _skip(text, i + 1)
@@ -54,18 +55,32 @@ def _broken(text: str, name: str, i: int, why: str) -> InputError:
 
 
 def array_shards(inp: Input, size: int) -> Iterator[Shard]:
-    """Shards of JSON lines; a row's number is its place in the array."""
+    """Shards of JSON lines. A row's number is the line of the file on which it begins; in a file whose first two rows begin on one line
+    (nobody can look up the millionth character of it) its place in the array."""
     try:
         text = whole(inp).decode("utf-8-sig")
     except UnicodeDecodeError as e:
         raise InputError(f"{inp.name}: byte {e.start} is not UTF-8") from None
-    lines: list[bytes] = []
-    held = index = 0
-    for element in elements(text, inp.name):
-        lines.append(element.encode("utf-8", "surrogatepass"))
-        held += len(lines[-1])
-        if held >= size:
-            yield Shard(inp, index, data=b"\n".join(lines) + b"\n", unit="row")
-            lines, held, index = [], 0, index + 1
-    if lines:
-        yield Shard(inp, index, data=b"\n".join(lines) + b"\n", unit="row", packed=inp.size)
+    shard = Shard(inp, 0, unit="row")
+    rows: list[bytes] = []
+    starts: list[int] = []
+    held = position = 0
+    line = 1
+    for n, (start, element) in enumerate(elements(text, inp.name)):
+        line += text.count("\n", position, start)
+        position = start
+        if n == 1 and starts[0] < line:
+            shard = replace(shard, unit="line")
+        rows.append(element.encode("utf-8", "surrogatepass"))
+        starts.append(line)
+        held += len(rows[-1])
+        if held >= size and n:
+            yield _filled(shard, rows, starts)
+            shard = replace(shard, index=shard.index + 1)
+            rows, starts, held = [], [], 0
+    if rows:
+        yield replace(_filled(shard, rows, starts), packed=inp.size)
+
+
+def _filled(shard: Shard, rows: list[bytes], starts: list[int]) -> Shard:
+    return replace(shard, data=b"\n".join(rows) + b"\n", lines=tuple(starts) if shard.unit == "line" else None)

@@ -36,7 +36,7 @@ class Shard:
     data: bytes | None = None
     cells: pl.DataFrame | None = None
     lines: tuple[int, ...] | None = None
-    """The line of each row of `cells` in the file."""
+    """The line of the file on which each row begins, where rows are not lines (cells, elements of an array)."""
     rejects: tuple[Reject, ...] = ()
     """Rows that could not be cut out at all (bad quoting, wrong number of cells)."""
     unit: Literal["line", "row"] = "line"

@@ -77,7 +77,7 @@ def _array_head(head: bytes) -> list[dict[str, Any]]:
 
     rows: list[dict[str, Any]] = []
     try:
-        for element in elements(head.decode("utf-8", "replace"), ""):
+        for _, element in elements(head.decode("utf-8", "replace"), ""):
             row = json.loads(element)
             if isinstance(row, dict):
                 rows.append(row)

@@ -54,14 +54,28 @@ def read_shard(shard: Shard, layout: Layout, columns: dict[str, Column]) -> Batc
     if shard.input.format in ("parquet", "arrow"):
         return _table(shard, layout, columns)
     data = read_range(shard)
+    if shard.lines is not None:
+        return _on_lines(_json(data, layout, columns), shard.lines)
     if shard.start == 0 and shard.index == 0 and data.startswith(BOM):
         data = data[len(BOM) :]
+    return _json(data, layout, columns)
+
+
+def _json(data: bytes, layout: Layout, columns: dict[str, Column]) -> Batch:
     if layout.dtypes:
         starts = line_starts(data)
         df = read_fast(data, layout, starts) if starts is not None else None
         if df is not None:
             return _with_lines(df, data, starts)
     return _slow(data, layout, columns)
+
+
+def _on_lines(batch: Batch, lines: tuple[int, ...]) -> Batch:
+    """Rows that begin on these lines of the file (counted from 1); the next shard's lines are counted from the file's start, too."""
+    batch.rejects = [r._replace(line=lines[r.line] - 1) for r in batch.rejects]
+    batch.lines = [lines[batch.line_of(i)] - 1 for i in range(batch.df.height)]
+    batch.line_count = 0
+    return batch
 
 
 def _with_lines(df: pl.DataFrame, data: bytes, starts: Any) -> Batch:

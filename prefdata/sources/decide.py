@@ -9,10 +9,12 @@ from prefdata.schema.ids import completion_ids, relist, turns_key_of
 from prefdata.sources.build import annotation, candidate
 
 CARRIED = ("tools", "source", "split", "meta", "annotations", "fate", "_row")
+FIRST_WINS = "_first_wins"
+"""Whether the chosen answer is the one that the source shows first; no column of a record."""
 
 
-def to_pair(df: pl.DataFrame, ties: str) -> pl.DataFrame:
-    """chosen and rejected by `outcome`; margin from `strength`, p_chosen from `p_first`."""
+def to_pair(df: pl.DataFrame, ties: str, order: bool = False) -> pl.DataFrame:
+    """chosen and rejected by `outcome`; margin from `strength`, p_chosen from `p_first`. `order` adds FIRST_WINS."""
     soft = (pl.col("outcome") == "tie") & (ties == "soft")
     if ties == "soft":
         df = df.with_columns(_flip=_smaller_second(df))
@@ -28,6 +30,8 @@ def to_pair(df: pl.DataFrame, ties: str) -> pl.DataFrame:
         out.append(pl.when(soft).then(0.5).otherwise(p).cast(pl.Float64).alias("p_chosen"))
     elif ties == "soft":
         out.append(pl.when(soft).then(0.5).otherwise(None).cast(pl.Float64).alias("p_chosen"))
+    if order:
+        out.append((~second).alias(FIRST_WINS))
     if "weight" in df.columns:
         out.append(pl.col("weight"))
     undecided = (

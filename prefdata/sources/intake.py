@@ -145,16 +145,17 @@ def drafts(
     ties: str = "drop",
     name: str | None = None,
     split: str | None = None,
+    order: bool = False,
 ) -> tuple[pl.DataFrame, str]:
     """`(records with _row and fate, their kind)`: comparisons are decided, every other kind is the source's own (`to` picks among those
-    that a source states). `name` and `split` fill the columns source and split."""
+    that a source states). `name` and `split` fill the columns source and split; `order` asks for `decide.FIRST_WINS`."""
     direct = to in source.also
     draft = (source.also[to] if direct else source.read)(df, choices)  # type: ignore[index]
     draft = same_turns(_with_books(draft, name or source.name, name is not None, split))
     emits = to if direct else source.emits
     if emits != "comparison":
         return draft, emits
-    return (decide.to_listwise(draft), "listwise") if to == "listwise" else (decide.to_pair(draft, ties), "pair")
+    return (decide.to_listwise(draft), "listwise") if to == "listwise" else (decide.to_pair(draft, ties, order), "pair")
 
 
 def same_turns(df: pl.DataFrame) -> pl.DataFrame:
