@@ -46,7 +46,13 @@ class ValidateOptions(SourceOptions):
     fail_on: FailOn = Field("error", description="Lowest severity that makes the exit code 1.")
     max_errors: int = Field(0, ge=0, description="So many findings at or above --fail-on are still allowed.")
     show: int | None = Field(None, ge=0, description="Findings listed per rule; default: 10 in text and markdown, 1000 in other formats.")
+    baseline: str | None = Field(None, description="File of known findings: only new ones are listed and fail (see --update-baseline).")
+    update_baseline: Literal["no", "down", "all"] = Field(
+        "no", description="down: take findings that are gone out of the baseline; all: take new ones in, too (or write the first one)."
+    )
     threads: int | None = Field(None, ge=1, description="Worker threads; default: one per core.")
     per_path_ignores: dict[str, Codes] = Field(
-        default_factory=dict, description="Rules that do not count in files that match a glob (configuration file only)."
+        default_factory=dict,
+        description="Rules that do not count in files that match a glob.",
+        json_schema_extra={"command_line": False},
     )

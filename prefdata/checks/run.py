@@ -3,6 +3,9 @@ over all rows, by the facts that they ask for (8 to 40 bytes a row)."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from functools import partial
@@ -10,6 +13,7 @@ from functools import partial
 import numpy as np
 import polars as pl
 
+from prefdata.checks import baseline
 from prefdata.checks.facts import Facts
 from prefdata.checks.options import ValidateOptions
 from prefdata.checks.reading import Reading, reading
@@ -63,7 +67,21 @@ def validate(data: list[str] | str, options: ValidateOptions | None = None, prog
             _over_all(rule, facts, readings, checks, notes)
     order = {f["path"]: i for i, f in enumerate(result.files)}
     result.findings.sort(key=lambda f: (order[f.file], f.line, f.code))
+    if options.baseline:
+        baseline.apply(result, options.baseline, options.update_baseline)
+        _cut(result, options)
     return result
+
+
+def _cut(result: ValidateResult, options: ValidateOptions) -> None:
+    """Keep the first findings of each rule."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for f in result.findings:
+        seen[f.code] += 1
+        if seen[f.code] <= (SHOW if options.show is None else options.show):
+            kept.append(f)
+    result.findings = kept
 
 
 def _readings(files: list[Input], options: ValidateOptions) -> list[Reading]:
@@ -127,17 +145,20 @@ def _over_all(rule: Rule, parts: list[pl.DataFrame], readings: list[Reading], ch
             notes.across(rule, hits, df)
 
 
+def matches(name: str, glob: str) -> bool:
+    """Whether a file's name, as it was given or in full, matches a glob."""
+    return fnmatch(name, glob) or fnmatch(os.path.abspath(name), glob)
+
+
 class Notes:
     """Findings are counted here, and the first ones of each rule are kept."""
 
     def __init__(self, result: ValidateResult, options: ValidateOptions, names: list[str]) -> None:
         self.result = result
         self.names = names
-        self._show = SHOW if options.show is None else options.show
+        self._show = sys.maxsize if options.baseline else SHOW if options.show is None else options.show
         ignores = [(glob, tuple(codes)) for glob, codes in options.per_path_ignores.items()]
-        self._ignored = [tuple(c for glob, codes in ignores if fnmatch(name, glob) for c in codes) for name in names]
-        self.known: list[str] | None = None
-        """Fingerprints of all findings, where they are wanted."""
+        self._ignored = [tuple(c for glob, codes in ignores if matches(name, glob) for c in codes) for name in names]
 
     def severity(self, code: str) -> str:
         return self.result.severities.get(code, "")
@@ -149,12 +170,7 @@ class Notes:
     def add(self, finding: Finding, file: int) -> None:
         if self.counts(finding.code, file):
             self.result.counts[finding.code] += 1
-            self._keep(finding)
-
-    def _keep(self, finding: Finding) -> None:
-        self.result.findings.append(finding)
-        if self.known is not None:
-            self.known.append(finding.fingerprint)
+            self.result.findings.append(finding)
 
     def of_file(self, n: int, inp: Input, how: Reading) -> None:
         """What is seen in the first bytes of a file."""
@@ -169,15 +185,12 @@ class Notes:
             return
         before = self.result.counts[found.code]
         self.result.counts[found.code] += len(found.lines)
-        listed = len(found.lines) if self.known is not None else max(0, min(len(found.lines), self._show - before))
-        for i in range(listed):
+        for i in range(max(0, min(len(found.lines), self._show - before))):
             message, field = found.words(i)
             place = int(found.lines[i]) + line
-            finding = Finding(self.names[n], place, found.code, self.severity(found.code), message, field, found.id(i), unit)
-            if before + i < self._show:
-                self.result.findings.append(finding)
-            if self.known is not None:
-                self.known.append(finding.fingerprint)
+            self.result.findings.append(
+                Finding(self.names[n], place, found.code, self.severity(found.code), message, field, found.id(i), unit)
+            )
 
     def across(self, rule: Rule, hits: Hits, df: pl.DataFrame) -> None:
         """Findings of a rule over all rows; `hits` are rows of `df`."""
@@ -186,7 +199,7 @@ class Notes:
         before = self.result.counts[rule.code]
         self.result.counts[rule.code] += int(live.sum())
         at = np.flatnonzero(live)
-        for n, i in enumerate(at.tolist() if self.known is not None else at[: max(0, self._show - before)].tolist()):
+        for i in at[: max(0, self._show - before)].tolist():
             file, line, is_row, ident = found.row(i)
             message = f"{rule.message} ({hits.note})" if hits.note else rule.message
             if hits.others is not None:
@@ -194,8 +207,6 @@ class Notes:
                 where = "" if other["file"] == file else self.names[other["file"]] + " "
                 message += f"; see {where}{'row' if other['row'] else 'line'} {other['line']}"
             where, unit = hits.field or rule.field, "row" if is_row else "line"
-            finding = Finding(self.names[file], line, rule.code, self.severity(rule.code), message, where, f"{ident:016x}", unit)
-            if before + n < self._show:
-                self.result.findings.append(finding)
-            if self.known is not None:
-                self.known.append(finding.fingerprint)
+            self.result.findings.append(
+                Finding(self.names[file], line, rule.code, self.severity(rule.code), message, where, f"{ident:016x}", unit)
+            )

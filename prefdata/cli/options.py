@@ -19,25 +19,34 @@ from prefdata.schema.records import explain
 
 
 def command(model: type[Options], extra: dict[str, Any], run: Callable[..., int]) -> Callable[..., None]:
-    """A Typer command: `extra` are parameters of the command line alone (inputs, -o, --json ...), the rest are the model's fields.
+    """A Typer command: `extra` are parameters of the command line alone (inputs, -o, --json ...), the rest are the model's fields, but
+    for those with `json_schema_extra` (too large for an option: the configuration file has them).
 
     `run(options, **extra values)` gives the exit code. Every error of ours ends as one message and its exit code.
     """
 
-    def call(**values: Any) -> None:
+    def call(ctx: typer.Context, **values: Any) -> None:
         own = {name: values.pop(name) for name in extra}
+        values = {name: value for name, value in values.items() if _given(ctx, name)}
         code = guarded(lambda: run(parse(model, values), **own))
         if code:
             raise typer.Exit(code)
 
-    parameters = [
+    parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
+    parameters += [
         inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, annotation=t, default=inspect.Parameter.empty if d is ... else d)
         for n, (t, d) in extra.items()
     ]
-    parameters += [_parameter(name, field) for name, field in model.model_fields.items()]
+    parameters += [_parameter(name, field) for name, field in model.model_fields.items() if not field.json_schema_extra]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}
     return call
+
+
+def _given(ctx: typer.Context, name: str) -> bool:
+    """Whether the user gave an option; what is not given is the model's default, or a configuration file's."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _parameter(name: str, field: Any) -> inspect.Parameter:
