@@ -49,18 +49,19 @@ class Reading:
         return read_rows(shard, self.source, self.layout)
 
     def records(self, df: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray[Any, Any], pl.DataFrame]:
-        """`(records, the row of each, what became of the other rows)`; the last has `_row` and `fate`. Records that a verdict decided have
+        """`(records, the row of each, what became of the other rows)`; the last has `_row`, `fate` and `at`. Records that a verdict decided have
         the column `decide.FIRST_WINS`, too."""
         if self.source is None or self.choices is None:
-            return df, np.arange(df.height), pl.DataFrame(schema={"_row": pl.Int64, "fate": pl.String})
+            return df, np.arange(df.height), pl.DataFrame(schema={"_row": pl.Int64, "fate": pl.String, "at": pl.String})
         draft, _ = drafts(df, self.source, self.choices, self.kind, order=True)
+        if "at" not in draft.columns:
+            draft = draft.with_columns(pl.lit(None, pl.String).alias("at"))
+        lost = draft.filter(pl.col("fate").is_not_null()).select("_row", "fate", "at")
         if isinstance(draft.schema["_row"], pl.List):
-            lost = draft.filter(pl.col("fate").is_not_null()).select("_row", "fate").explode("_row", empty_as_null=False, keep_nulls=False)
+            lost = lost.explode("_row", empty_as_null=False, keep_nulls=False)
             draft = draft.with_columns(pl.col("_row").list.first())
-        else:
-            lost = draft.filter(pl.col("fate").is_not_null()).select("_row", "fate")
         good = draft.filter(pl.col("fate").is_null()) if lost.height else draft
-        return good.drop("_row", "fate"), good["_row"].to_numpy(), lost
+        return good.drop("_row", "fate", "at"), good["_row"].to_numpy(), lost
 
 
 def reading(inp: Input, options: ValidateOptions) -> Reading:

@@ -101,6 +101,7 @@ RULES = (
         bad="EF BB BF {",
         good="{",
         fix="write the file as UTF-8 without the mark, unless its reader asks for it",
+        safe=True,
     ),
     Rule(
         code="PD007",

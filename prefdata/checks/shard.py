@@ -156,10 +156,10 @@ def _lost(lost: pl.DataFrame, reading: Reading, batch: Batch) -> Iterator[tuple[
     if reading.source is None:
         return
     dropped = {"tie", "abstain", "invalid", "undecided"} | {d.code for d in reading.source.defects if d.action == "drop"}
-    for row, fate in lost.sort("_row").iter_rows():
+    for row, fate, at in lost.sort("_row").iter_rows():
         if fate not in dropped:
             message = f"{fate}: {reason_of(fate, reading.source)}"
-            yield rule_of(fate), _Row(batch.line_of(row), message, partial(_same, None), partial(batch.raw, row))
+            yield rule_of(fate), _Row(batch.line_of(row), message, partial(_same, at), partial(batch.raw, row))
 
 
 def _invalid(records: pl.DataFrame, reading: Reading, batch: Batch, rows: Ints, invalid: Mask) -> Iterator[tuple[str, _Row]]:

@@ -100,7 +100,7 @@ def _refused(records: pl.DataFrame, column: str) -> dict[int, str]:
     """What the models say about each row that they refuse; what they say about a grouped record holds for all of its rows."""
     if column not in records.columns:
         return {}
-    refused = records.filter(pl.col("why").is_not_null()).select("_row", column)
+    refused = records.filter(pl.col(column).is_not_null()).select("_row", column)
     if isinstance(refused.schema["_row"], pl.List):
         refused = refused.explode("_row", empty_as_null=False, keep_nulls=False)
     return dict(zip(*refused, strict=True))
@@ -134,7 +134,7 @@ def _to_kind(df: pl.DataFrame, emits: str, to: str, o: ConvertOptions) -> pl.Dat
 
 def _checked(df: pl.DataFrame, kind: str) -> pl.DataFrame:
     live = df["fate"].is_null().to_numpy()
-    body = df.select(pl.exclude("fate", "_row"))
+    body = df.select(pl.exclude("fate", "_row", "at"))
     if not live.all():
         body = body.filter(pl.Series(live))
     at = np.flatnonzero(live)
@@ -146,7 +146,11 @@ def _checked(df: pl.DataFrame, kind: str) -> pl.DataFrame:
     rows = list(found)
     none = pl.Series([None] * df.height, dtype=pl.String)
     codes, whys, fields = (none.clone().scatter(rows, list(column)) for column in zip(*found.values(), strict=True))
-    return df.with_columns(pl.coalesce("fate", codes).alias("fate"), whys.alias("why"), fields.alias("at"))
+    return df.with_columns(
+        pl.coalesce("fate", codes).alias("fate"),
+        whys.alias("why"),
+        pl.coalesce(*([pl.col("at")] if "at" in df.columns else []), fields).alias("at"),
+    )
 
 
 def _settle(records: pl.DataFrame, n: int, source: Source) -> tuple[Counts, list[tuple[int, str]]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -17,7 +16,7 @@ from prefdata.errors import UsageError
 from prefdata.io import account, runner
 from prefdata.io.account import Counts
 from prefdata.io.plan import plan
-from prefdata.io.rejects import Reject, to_jsonl
+from prefdata.io.rejects import Reject, RejectsFile, to_jsonl
 from prefdata.io.sniff import Input
 from prefdata.io.write import Writer, encode, replacing
 from prefdata.sources.intake import read_rows
@@ -36,12 +35,12 @@ def write_all(p: Plan, out: str, rejects: str, progress: Progress | None) -> Wri
     """Everything to files that appear whole or not at all (stdout excepted)."""
     empty = encode(pl.DataFrame(schema=p.schema), p.form)
     if out == "-":
-        bad = Rejects(rejects)
+        bad = RejectsFile(rejects)
         with bad:
             counts = _pump(p, sys.stdout.buffer.write, bad, progress)
         sys.stdout.buffer.flush()
         return Written(counts, None)
-    with replacing(out) as good, Rejects(rejects) as bad:
+    with replacing(out) as good, RejectsFile(rejects) as bad:
         writer = Writer(good, p.form, empty)
         try:
             counts = _pump(p, writer.append, bad, progress)
@@ -54,29 +53,7 @@ def write_all(p: Plan, out: str, rejects: str, progress: Progress | None) -> Wri
     return Written(counts, writer.sha256)
 
 
-class Rejects:
-    """The rejects file, made when there is a first reject."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._stack = ExitStack()
-        self._file: BinaryIO | None = None
-
-    def write(self, lines: bytes) -> None:
-        if lines and self._file is None:
-            temporary = self._stack.enter_context(replacing(self._path))
-            self._file = self._stack.enter_context(open(temporary, "wb"))  # noqa: SIM115 - closed by the stack
-        if lines and self._file is not None:
-            self._file.write(lines)
-
-    def __enter__(self) -> Rejects:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
-
-
-def _pump(p: Plan, append: Callable[[Any], Any], bad: Rejects, progress: Progress | None) -> Counts:
+def _pump(p: Plan, append: Callable[[Any], Any], bad: RejectsFile, progress: Progress | None) -> Counts:
     counts = Counts()
     total = sum(i.size for i in p.inputs)
     done = 0

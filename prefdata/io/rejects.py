@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from contextlib import ExitStack
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
+
+from prefdata.io.write import replacing
 
 
 class Reject(NamedTuple):
@@ -42,3 +45,25 @@ def _raw(raw: bytes) -> dict[str, object]:
         return {"raw": raw.decode()}
     except UnicodeDecodeError:
         return {"raw_base64": base64.b64encode(raw).decode()}
+
+
+class RejectsFile:
+    """The rejects file, made when there is a first reject."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._stack = ExitStack()
+        self._file: BinaryIO | None = None
+
+    def write(self, lines: bytes) -> None:
+        if lines and self._file is None:
+            temporary = self._stack.enter_context(replacing(self._path))
+            self._file = self._stack.enter_context(open(temporary, "wb"))  # noqa: SIM115 - closed by the stack
+        if lines and self._file is not None:
+            self._file.write(lines)
+
+    def __enter__(self) -> RejectsFile:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)

@@ -23,13 +23,14 @@ from prefdata.sources.source import Choices, Defect, Source
 URL = "https://platform.openai.com/docs/guides/direct-preference-optimization"
 NO_TOOLS: tuple[Any, ...] = (None, [], "", "[]")
 OUTPUTS = {"chosen": "preferred_output", "rejected": "non_preferred_output"}
+KEYS = {"prompt": "input.messages", **OUTPUTS}
 
 
 def read(df: pl.DataFrame, choices: Choices, tools: bool = False) -> pl.DataFrame:
     """Tool definitions are JSON of any shape, which no column type holds, so rows are walked. These files are small: the service takes
     512 MB."""
     dtype = TOOL_TURNS if tools else TURNS
-    schema = {"prompt": dtype, "chosen": dtype, "rejected": dtype, **({"tools": TEXT} if tools else {}), "fate": TEXT}
+    schema = {"prompt": dtype, "chosen": dtype, "rejected": dtype, **({"tools": TEXT} if tools else {}), "fate": TEXT, "at": TEXT}
     rows = [_row(orjson.loads(text), dtype, tools) for text in df["json"]]
     return pl.DataFrame({name: [row.get(name) for row in rows] for name in schema}, schema=schema)
 
@@ -37,17 +38,18 @@ def read(df: pl.DataFrame, choices: Choices, tools: bool = False) -> pl.DataFram
 def _row(row: dict[str, Any], dtype: pl.DataType, tools: bool) -> dict[str, Any]:
     given = row.get("input")
     if given is not None and not isinstance(given, dict):
-        return {"fate": "wrong-type"}
+        return {"fate": "wrong-type", "at": "input"}
     found = {"prompt": (given or {}).get("messages"), **{name: row.get(key) for name, key in OUTPUTS.items()}}
-    if any(turns is None for turns in found.values()):
-        return {"fate": "missing-field"}
+    missing = [KEYS[name] for name, turns in found.items() if turns is None]
+    if missing:
+        return {"fate": "missing-field", "at": missing[0]}
     if not tools and has_tools(row):
         return {"fate": "late-tool-calls"}
     try:
-        out = {name: fit(_filled(turns), dtype, name) for name, turns in found.items()}
+        out = {name: fit(_filled(turns), dtype, KEYS[name]) for name, turns in found.items()}
         return {**out, "tools": _definitions((given or {}).get("tools"))}
-    except Misfit:
-        return {"fate": "wrong-type"}
+    except Misfit as e:
+        return {"fate": "wrong-type", "at": e.path}
 
 
 def _turns(value: Any) -> list[dict[str, Any]]:

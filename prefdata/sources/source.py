@@ -11,7 +11,8 @@ A draft has the content columns of what the source emits, and may have any of th
 
 A column named `file` in `columns` is filled with the input's file name up to its first dot, where the file has none.
 
-Besides, there are two columns of bookkeeping: `fate`, the code of the defect for which a row is not used (null = it is), and
+Besides, there are columns of bookkeeping: `fate`, the code of the defect for which a row is not used (null = it is), `at`, the field
+with the defect where the source knows it, and
 `_row`, the input row (or the list of input rows) that a draft stands for. Without `_row` draft i is row i. No input row may go
 missing.
 """
