@@ -23,6 +23,8 @@ SOURCES = {
     "openai-dpo": "openai_dpo:OPENAI_DPO",
     "sharegpt": "sharegpt:SHAREGPT",
     "sharegpt-kto": "sharegpt:SHAREGPT_KTO",
+    "llama-factory": "llama_factory:LLAMA_FACTORY",
+    "llama-factory-kto": "llama_factory:LLAMA_FACTORY_KTO",
     "hh-rlhf": "hh_rlhf:HH_RLHF",
     "pku-saferlhf": "pku_saferlhf:PKU_SAFERLHF",
     "align-anything-t2t": "align_anything:ALIGN_ANYTHING_T2T",
