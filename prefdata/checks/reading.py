@@ -18,6 +18,7 @@ from prefdata.io.read import Batch, read_shard
 from prefdata.io.sniff import Input
 from prefdata.sources.intake import drafts, intake, read_rows
 from prefdata.sources.own import looks
+from prefdata.sources.recognise import NotRecognised
 from prefdata.sources.source import Choices, Source
 
 KEY_COLUMNS = {"pair": {"chosen", "rejected"}, "binary": {"completion", "label"}, "listwise": {"completions"}}
@@ -72,8 +73,8 @@ def reading(inp: Input, options: ValidateOptions) -> Reading:
         return own_reading(inp, named or options.kind, found)
     try:
         taken = intake(inp, options, options.kind)
-    except UsageError as e:
-        if options.from_ == "auto" and (options.kind or _kinds(found)):
+    except NotRecognised as e:
+        if options.kind or _kinds(found):
             return own_reading(inp, options.kind, found)
         raise UsageError(f"{e}\nor, if it is a file of prefdata: --kind pair|binary|listwise") from None
     to = options.kind or taken.kind
@@ -104,4 +105,4 @@ def own_reading(inp: Input, kind: str | None, found: Probe | None = None) -> Rea
     stated = found.schema is not None  # else a column may also appear later
     own = own_columns(kind).items()
     columns = {c: Column(column.types, False) for c, column in own if not stated or c in found.columns or column.required or c == "id"}
-    return Reading(kind, columns, layout(found, columns, tools=True))
+    return Reading(kind, columns, layout(found, columns))

@@ -11,6 +11,10 @@ from prefdata.sources import SOURCES, load
 from prefdata.sources.source import Source
 
 
+class NotRecognised(UsageError):
+    """No source, or more than one, fits the columns of a file."""
+
+
 class Recognised(NamedTuple):
     source: Source
     why: str
@@ -43,7 +47,7 @@ def candidates(inp: Input, found: Probe) -> list[Source]:
 
 
 def recognise(inp: Input, found: Probe) -> Recognised:
-    """The one source that fits best. Raises UsageError when none does or several do equally well."""
+    """The one source that fits best. Raises NotRecognised when none does or several do equally well."""
     fitting = candidates(inp, found)
     best = [s for s in fitting if len(s.signature) == len(fitting[0].signature)]
     if len(best) == 1:
@@ -52,9 +56,9 @@ def recognise(inp: Input, found: Probe) -> Recognised:
         return Recognised(best[0], f"it has the columns {columns}{look}")
     if best:
         names = ", ".join(s.name for s in best)
-        raise UsageError(f"{inp.name} could be any of: {names}. Say which one: --from {best[0].name}")
+        raise NotRecognised(f"{inp.name} could be any of: {names}. Say which one: --from {best[0].name}")
     columns = ", ".join(found.columns[:12]) or "none that could be read"
-    raise UsageError(
+    raise NotRecognised(
         f"{inp.name}: no known source has these columns: {columns}.\n"
         "Map them by hand (--from table --prompt COLUMN --chosen COLUMN --rejected COLUMN),\n"
         "or name a source (--from NAME; 'prefdata list sources')"
