@@ -47,9 +47,8 @@ def read(path: str, kind: str | None = None) -> pl.DataFrame:
     """
     import polars as pl
 
-    from prefdata.checks.reading import own_reading
     from prefdata.io.open import opened
-    from prefdata.io.own import slim
+    from prefdata.io.own import own_file, slim
     from prefdata.io.plan import plan
     from prefdata.io.read import read_shard
 
@@ -58,7 +57,7 @@ def read(path: str, kind: str | None = None) -> pl.DataFrame:
         if len(files) != 1:
             raise UsageError(f"{path} is {len(files)} files; read them one by one")
         inp = files[0]
-        how = own_reading(inp, kind)
+        how = own_file(inp, kind)
         line = 1
         for shard in plan(inp):
             batch = read_shard(shard, how.layout, how.columns)

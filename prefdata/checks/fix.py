@@ -17,12 +17,12 @@ import numpy as np
 import polars as pl
 
 from prefdata.checks.options import ValidateOptions
-from prefdata.checks.reading import own_reading
 from prefdata.errors import UsageError
 from prefdata.io import account
 from prefdata.io.account import Counts
 from prefdata.io.columns import as_dtype
 from prefdata.io.open import opened
+from prefdata.io.own import own_file
 from prefdata.io.plan import plan
 from prefdata.io.rejects import Reject, RejectsFile, to_jsonl
 from prefdata.io.write import Writer, encode, file_format, replacing
@@ -87,7 +87,7 @@ def fix(
         inp = files[0]
         if os.path.realpath(inp.path) == os.path.realpath(out):
             raise UsageError(f"{out} is the input; --fix writes a new file")
-        kind = own_reading(inp, options.kind).kind  # other files: convert them, which makes records of them
+        kind = own_file(inp, options.kind).kind  # other files: convert them, which makes records of them
         how = intake(inp, options.model_copy(update={"from_": f"prefdata-{kind}"}))
         counts, fixed, seen = Counts(), Counter[str](), np.zeros(0, dtype=np.uint64)
         with replacing(out) as good, RejectsFile(rejects) as bad:

@@ -11,17 +11,14 @@ import polars as pl
 from prefdata.checks.options import ValidateOptions
 from prefdata.errors import UsageError
 from prefdata.io.columns import Column, Layout
-from prefdata.io.own import columns as own_columns
+from prefdata.io.own import KEY_COLUMNS, is_own, kinds_of, own_file
 from prefdata.io.plan import Shard
-from prefdata.io.probe import Probe, layout, probe
+from prefdata.io.probe import Probe, probe
 from prefdata.io.read import Batch, read_shard
 from prefdata.io.sniff import Input
 from prefdata.sources.intake import drafts, intake, read_rows
-from prefdata.sources.own import looks
 from prefdata.sources.recognise import NotRecognised
 from prefdata.sources.source import Choices, Source
-
-KEY_COLUMNS = {"pair": {"chosen", "rejected"}, "binary": {"completion", "label"}, "listwise": {"completions"}}
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,8 @@ class Reading:
         return read_rows(shard, self.source, self.layout)
 
     def records(self, df: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray[Any, Any], pl.DataFrame]:
-        """`(records, the row of each, what became of the other rows)`; the last has `_row`, `fate` and `at`. Records that a verdict decided have
-        the column `decide.FIRST_WINS`, too."""
+        """`(records, the row of each, what became of the other rows)`; the last has `_row`, `fate` and `at`. Records that a verdict
+        decided have the column `decide.FIRST_WINS`, too."""
         if self.source is None or self.choices is None:
             return df, np.arange(df.height), pl.DataFrame(schema={"_row": pl.Int64, "fate": pl.String, "at": pl.String})
         draft, _ = drafts(df, self.source, self.choices, self.kind, order=True)
@@ -69,12 +66,12 @@ def reading(inp: Input, options: ValidateOptions) -> Reading:
     """Settle how a file is read. Raises UsageError when it is neither prefdata's own nor of a known source."""
     found = probe(inp)
     named = options.from_.removeprefix("prefdata-") if options.from_.startswith("prefdata-") else None
-    if named in KEY_COLUMNS or (options.from_ == "auto" and _is_own(found)):
+    if named in KEY_COLUMNS or (options.from_ == "auto" and is_own(found)):
         return own_reading(inp, named or options.kind, found)
     try:
         taken = intake(inp, options, options.kind)
     except NotRecognised as e:
-        if options.kind or _kinds(found):
+        if options.kind or kinds_of(found):
             return own_reading(inp, options.kind, found)
         raise UsageError(f"{e}\nor, if it is a file of prefdata: --kind pair|binary|listwise") from None
     to = options.kind or taken.kind
@@ -83,26 +80,6 @@ def reading(inp: Input, options: ValidateOptions) -> Reading:
     return Reading(to, dict(taken.source.columns), taken.layout, taken.source, taken.choices, taken.why)
 
 
-def _kinds(found: Probe) -> list[str]:
-    return [k for k, columns in KEY_COLUMNS.items() if columns <= set(found.columns)]
-
-
-def _is_own(found: Probe) -> bool:
-    """Whether the columns are of a kind and the ids are content hashes. A file without rows that can be read is anybody's."""
-    fits = bool(_kinds(found)) and {"id", "prompt"} <= set(found.columns)
-    return fits and (found.schema is not None or bool(found.rows)) and looks(found.rows)
-
-
 def own_reading(inp: Input, kind: str | None, found: Probe | None = None) -> Reading:
     """How a file of prefdata is read. Raises UsageError when its kind cannot be seen."""
-    found = found or probe(inp)
-    if kind is None:
-        fits = _kinds(found)
-        if not fits:
-            seen = ", ".join(found.columns[:10]) or "none that could be read"
-            raise UsageError(f"{inp.name} is not a prefdata file (columns: {seen}); convert it first, or say --kind pair|binary|listwise")
-        kind = fits[0]
-    stated = found.schema is not None  # else a column may also appear later
-    own = own_columns(kind).items()
-    columns = {c: Column(column.types, False) for c, column in own if not stated or c in found.columns or column.required or c == "id"}
-    return Reading(kind, columns, layout(found, columns))
+    return Reading(*own_file(inp, kind, found))

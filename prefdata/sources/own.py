@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 
-from prefdata.io.own import columns
-from prefdata.sources.source import Choices, Source, mostly, present_only
+from prefdata.io.own import columns, has_ids
+from prefdata.sources.source import Choices, Source, present_only
 
 DOCS = "docs/schema.md"
 
@@ -16,11 +15,6 @@ DOCS = "docs/schema.md"
 def read(df: pl.DataFrame, choices: Choices) -> pl.DataFrame:
     """The records as they stand; ids are made anew from the content."""
     return df.drop("id", strict=False)
-
-
-def looks(rows: list[dict[str, Any]]) -> bool:
-    """The ids are content hashes (a file without rows may be anybody's)."""
-    return not rows or mostly(rows, lambda r: bool(re.fullmatch("[0-9a-f]{32}", str(r["id"])) if r.get("id") else False))
 
 
 def _source(kind: Literal["pair", "binary", "listwise"], signature: set[str]) -> Source:
@@ -33,7 +27,7 @@ def _source(kind: Literal["pair", "binary", "listwise"], signature: set[str]) ->
         emits=kind,
         read=read,
         signature=frozenset(signature),
-        looks=looks,
+        looks=has_ids,
         configure=present_only,
     )
 
