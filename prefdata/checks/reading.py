@@ -10,7 +10,7 @@ import polars as pl
 
 from prefdata.checks.options import ValidateOptions
 from prefdata.errors import UsageError
-from prefdata.io.columns import Column, Layout
+from prefdata.io.columns import TEXT, Column, Layout
 from prefdata.io.own import KEY_COLUMNS, is_own, kinds_of, own_file
 from prefdata.io.plan import Shard
 from prefdata.io.probe import Probe, probe
@@ -40,6 +40,14 @@ class Reading:
     def whole(self) -> bool:
         """Whether records are made of rows that may stand anywhere in the file."""
         return self.source is not None and self.source.grouped
+
+    @property
+    def states_split(self) -> bool:
+        """Whether records may say which split they belong to."""
+        if self.source is None:
+            return "split" in self.layout.present
+        empty = pl.DataFrame(schema=self.layout.dtypes or {"json": TEXT}).drop(self.source.late)
+        return "split" in self.records(empty)[0].columns
 
     def read(self, shard: Shard) -> Batch:
         if self.source is None:

@@ -1,5 +1,5 @@
 """`prefdata validate`: files to findings. Columnar; only suspects pass through pydantic; memory is bounded by the shards and, for rules
-over all rows, by the facts that they ask for (8 to 40 bytes a row)."""
+over all rows, by the facts that they ask for (about 100 bytes a row)."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _readings(files: list[Input], options: ValidateOptions) -> list[Reading]:
 
 def _checks(rules: dict[str, Rule], options: ValidateOptions, readings: list[Reading]) -> Checks:
     """The rules that can find something here: a rule that compares files or splits needs two of them."""
-    grouped = len(readings) > 1 or any("split" in r.layout.present for r in readings) or any(r.source is not None for r in readings)
+    grouped = len(readings) > 1 or any(r.states_split for r in readings)
     kinds = {r.kind for r in readings}
     can = {c: r for c, r in rules.items() if kinds & set(r.kinds) and (grouped or not r.groups)}
     return Checks(can, limits(rules, options.limits), tuple(dict.fromkeys(f for r in can.values() for f in r.facts)))

@@ -111,12 +111,15 @@ class Turns:
 
     @cached_property
     def key(self) -> pl.Series:
-        """A 64-bit hash of each record's turns (roles and texts); good for this run only."""
+        """A 64-bit hash of each record's turns (roles, texts, tool fields); good for this run only."""
         return self.key_of(self.content)
 
     def key_of(self, content: pl.Series) -> pl.Series:
         """The same over other texts of the same turns (lower-cased ones, say)."""
         h = content.hash().to_numpy() ^ self.flat["role"].hash(seed=1).to_numpy()
+        tools = [c for c in self.flat.columns[2:] if self.flat[c].null_count() < self.flat.height]
+        if tools:
+            h = h ^ self.flat.select(pl.struct(tools).hash(seed=2).alias("h"))["h"].to_numpy()
         place = np.arange(len(h), dtype=np.uint64) - np.repeat((self.ends - self.lengths).astype(np.uint64), self.lengths)
         with np.errstate(over="ignore"):
             mixed = (h + (place + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xD6E8FEB86659FD93)

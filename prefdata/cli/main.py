@@ -10,6 +10,7 @@ import typer
 COMMANDS = {
     "convert": "Turn raw sources into validated pair, binary or listwise records.",
     "validate": "Check record files: schema, ids and preference rules.",
+    "export": "Write records to a folder that a trainer loads as it is.",
     "list": "List the sources or the rules.",
     "schema": "Print the JSON Schema of a kind.",
 }

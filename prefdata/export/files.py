@@ -1,0 +1,113 @@
+"""Rows to the files of a folder: one file per split, cut into parts where a target takes only so many bytes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import polars as pl
+
+from prefdata.export.target import Form, Part
+from prefdata.io.write import ROW_GROUP, parquet_writer, sync, to_arrow
+
+BOM = b"\xef\xbb\xbf"
+FORMULA = r"^[=+\-@\t\r]"
+"""How a spreadsheet recognises a formula; such a cell gets a quote in front (OWASP, CSV injection)."""
+
+
+def encoded(df: pl.DataFrame, form: Form) -> Any:
+    """Rows as the writer appends them: an Arrow table, or a list of lines. A frame with the one column `_json` has ready JSON texts."""
+    if form.file == "parquet":
+        return to_arrow(df)
+    if df.columns == ["_json"]:
+        return [line.encode() for line in df["_json"]]
+    if form.file == "csv":
+        safe = [pl.when(pl.col(c).str.contains(FORMULA)).then("'" + pl.col(c)).otherwise(pl.col(c)).alias(c) for c in _texts(df)]
+        return [df.with_columns(safe).write_csv(include_header=False).encode()]
+    data = df.write_ndjson().encode()
+    return [data.removesuffix(b"\n")] if data else []
+
+
+def _texts(df: pl.DataFrame) -> list[str]:
+    return [c for c, t in df.schema.items() if isinstance(t, pl.String)]
+
+
+class Files:
+    """The files of one export. `header` is the first line of a CSV file; `schema` the Arrow schema of Parquet files."""
+
+    def __init__(self, folder: str, form: Form, part_bytes: int | None, empty: pl.DataFrame) -> None:
+        self.folder = folder
+        self.form = form
+        self.part_bytes = part_bytes
+        self.empty = empty
+        self.parts: dict[str, list[_File]] = {}
+
+    def append(self, split: str, data: Any, rows: int) -> None:
+        """Append encoded rows to the current part of a split."""
+        if not rows:
+            return
+        parts = self.parts.setdefault(split, [])
+        size = len(data) if self.form.file == "parquet" else sum(map(len, data)) + len(data)
+        full = parts and self.part_bytes is not None and parts[-1].bytes + size > self.part_bytes
+        if full or not parts:
+            if full:
+                parts[-1].close()
+            parts.append(_File(os.path.join(self.folder, f".{split}-{len(parts)}"), self.form, self.empty))
+        parts[-1].append(data, rows)
+
+    def close(self) -> list[Part]:
+        """Finish all files and give them their names. Splits that got no rows have no file."""
+        out = []
+        for split, parts in self.parts.items():
+            name = self.form.splits.get(split, split)
+            for i, part in enumerate(parts):
+                part.close()
+                path = self._name(name, i, len(parts))
+                os.makedirs(os.path.dirname(os.path.join(self.folder, path)) or self.folder, exist_ok=True)
+                os.replace(part.path, os.path.join(self.folder, path))
+                sync(os.path.join(self.folder, path))
+                out.append(Part(path, split, part.rows, os.path.getsize(os.path.join(self.folder, path))))
+        return out
+
+    def _name(self, split: str, i: int, n: int) -> str:
+        if self.form.file == "parquet":
+            return f"data/{split}-{i:05d}-of-{n:05d}.parquet"
+        return f"{split}.{self.form.file}" if n == 1 else f"{split}-{i + 1:03d}-of-{n:03d}.{self.form.file}"
+
+
+class _File:
+    """One file that grows."""
+
+    def __init__(self, path: str, form: Form, empty: pl.DataFrame) -> None:
+        self.path, self.form, self.rows = path, form, 0
+        self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
+        self._parquet = parquet_writer(self._file, to_arrow(empty).schema) if form.file == "parquet" else None
+        if form.file == "csv":
+            self._file.write(empty.write_csv().encode())
+        elif form.bom:
+            self._file.write(BOM)
+
+    @property
+    def bytes(self) -> int:
+        return self._file.tell()
+
+    def append(self, data: Any, rows: int) -> None:
+        if self._parquet is not None:
+            self._parquet.write_table(data, row_group_size=ROW_GROUP)
+        elif self.form.file == "csv":
+            self._file.writelines(data)
+        elif self.form.file == "json":
+            lines = b"\n".join(data).replace(b"\n", b",\n")
+            self._file.write((b",\n" if self.rows else b"[\n") + lines)
+        else:
+            self._file.writelines(line + b"\n" for line in data)
+        self.rows += rows
+
+    def close(self) -> None:
+        if self._file.closed:
+            return
+        if self._parquet is not None:
+            self._parquet.close()
+        if self.form.file == "json":
+            self._file.write(b"\n]\n")
+        self._file.close()
