@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from prefdata.checks.features import first_wins, formats, of_answer, refuses, tied, votes
+
 if TYPE_CHECKING:
     from prefdata.checks.view import Ints, View
 
@@ -20,8 +22,8 @@ LOOSE = r"[\s\p{P}]+"
 
 
 class Facts:
-    """One row per record, in file order: `file` (its number), `line`, `split`, `id` (the first 64 bits of the content id) and the facts
-    that the rule named. `names` are the files."""
+    """One row per record, in file order: `file` (its number), `line`, `row` (whether that counts rows), `split` (categorical), `id` (the
+    first 64 bits of the content id) and the facts that the rule named. `names` are the files."""
 
     def __init__(self, df: pl.DataFrame, names: list[str]) -> None:
         self.df = df
@@ -75,13 +77,17 @@ def _bytes(column: str) -> Callable[[View], pl.Series]:
     return lambda v: pl.Series(v.turns(column).bytes).cast(pl.UInt32)
 
 
+def _format(column: str) -> Callable[[View], pl.Series]:
+    return lambda v: formats(v.turns(column).last)
+
+
 def _column(name: str, dtype: pl.DataType) -> Callable[[View], pl.Series]:
     return lambda v: v.df[name].cast(dtype) if name in v.df.columns else pl.Series(name, [None] * len(v), dtype=dtype)
 
 
 FACTS: dict[str, Callable[[View], pl.Series]] = {
     "id": _id,
-    "split": _column("split", pl.String()),
+    "split": _column("split", pl.Categorical()),
     "prompt": _key("prompt"),
     "chosen": _key("chosen"),
     "rejected": _key("rejected"),
@@ -92,7 +98,18 @@ FACTS: dict[str, Callable[[View], pl.Series]] = {
     "chosen_bytes": _bytes("chosen"),
     "rejected_bytes": _bytes("rejected"),
     "label": _column("label", pl.Boolean()),
-    "source": _column("source", pl.String()),
+    "source": _column("source", pl.Categorical()),
+    "chosen_format": _format("chosen"),
+    "rejected_format": _format("rejected"),
+    "completions_tied": tied,
+    "best": lambda v: of_answer(v, True, lambda turns: turns.key),
+    "worst": lambda v: of_answer(v, False, lambda turns: turns.key),
+    "best_bytes": lambda v: of_answer(v, True, lambda turns: pl.Series(turns.bytes).cast(pl.UInt32)),
+    "best_refuses": lambda v: of_answer(v, True, refuses),
+    "worst_refuses": lambda v: of_answer(v, False, refuses),
+    "first_wins": first_wins,
+    "votes": lambda v: votes(v, False),
+    "first_votes": lambda v: votes(v, True),
 }
 """Facts by name; a rule over all rows names the ones that it looks at."""
 

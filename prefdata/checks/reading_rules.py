@@ -164,15 +164,4 @@ RULES = (
         fix="drop the row",
         kinds=("pair",),
     ),
-    Rule(
-        code="PD211",
-        name="scores-against-label",
-        severity="warning",
-        message="the scores of the two answers contradict the label",
-        reason="One of the two statements is wrong: a reward model fits the label, a margin comes from the scores.",
-        bad="chosen has score 2, rejected has score 4",
-        good="chosen has score 4, rejected has score 2",
-        fix="find out which of the two was meant, or drop the row",
-        kinds=("pair",),
-    ),
 )

@@ -4,11 +4,41 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from prefdata.checks import lists, pairs, reading_rules, structure
+from prefdata.checks import (
+    bias,
+    characters,
+    conflicts,
+    content,
+    distribution,
+    endings,
+    languages,
+    leakage,
+    lists,
+    pairs,
+    reading_rules,
+    secrets,
+    structure,
+    tools,
+)
 from prefdata.checks.rule import Limit, Rule
 from prefdata.errors import UsageError
 
-GROUPS = (reading_rules.RULES, structure.RULES, pairs.RULES, lists.RULES)
+GROUPS = (
+    reading_rules.RULES,
+    structure.RULES,
+    pairs.RULES,
+    conflicts.RULES,
+    lists.RULES,
+    bias.RULES,
+    distribution.RULES,
+    leakage.RULES,
+    characters.RULES,
+    tools.RULES,
+    content.RULES,
+    endings.RULES,
+    languages.RULES,
+    secrets.RULES,
+)
 RULES: dict[str, Rule] = {r.code: r for r in sorted((r for group in GROUPS for r in group), key=lambda r: r.code)}
 FAMILIES = {
     "PD0": "Can the row be read?",

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from prefdata.checks.facts import Facts, first_of
 from prefdata.checks.rule import Rule
 from prefdata.checks.view import Hits, View
 from prefdata.schema.ids import add_ids
-
-CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{FFFD}]"
-"""Control characters other than tab and line ends, and U+FFFD, which a decoder leaves where it failed."""
-
-
-def control_character(v: View) -> list[Hits]:
-    return v.where(pl.col("content").str.contains(CONTROL))
 
 
 def stale_id(v: View) -> list[Hits]:
@@ -93,17 +84,6 @@ RULES = (
         across=duplicate_id,
         facts=("id",),
         safe=True,
-    ),
-    Rule(
-        code="PD107",
-        name="control-character",
-        severity="warning",
-        message="a text has control characters or U+FFFD",
-        reason="They come from broken decoding or terminal captures, tokenise badly, and teach the model to produce them.",
-        bad='"content": "caf\\ufffd"',
-        good='"content": "café"',
-        fix="decode the source again with the right encoding",
-        row=control_character,
     ),
     Rule(
         code="PD108",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import typer
 
 from prefdata.cli.options import guarded
 
-HELP = """List the sources that can be converted, or the rules of validate.
+HELP = """List the sources that can be converted, or the rules of validate (which run unless asked for, and their limits).
 
 Examples:
 
@@ -18,7 +19,7 @@ Examples:
 """
 
 
-def _sources() -> list[dict[str, str]]:
+def _sources() -> list[dict[str, Any]]:
     from prefdata.sources import SOURCES, load
 
     return [
@@ -33,13 +34,36 @@ def _sources() -> list[dict[str, str]]:
     ]
 
 
-def _rules() -> list[dict[str, str]]:
+def _rules() -> list[dict[str, Any]]:
     from prefdata.checks.rules import RULES
 
-    return [{"code": r.code, "name": r.name, "severity": r.severity, "reason": r.reason} for r in RULES.values()]
+    return [
+        {
+            "code": r.code,
+            "name": r.name,
+            "severity": r.severity,
+            "on": r.on,
+            "kinds": list(r.kinds),
+            "limits": r.limits,
+            "message": r.message,
+            "reason": r.reason,
+            "bad": r.bad,
+            "good": r.good,
+            "fix": r.fix,
+        }
+        for r in RULES.values()
+    ]
 
 
-TABLES = {"sources": _sources, "rules": _rules}
+TABLES: dict[str, Callable[[], list[dict[str, Any]]]] = {"sources": _sources, "rules": _rules}
+SHOWN = {"sources": ("name", "kind", "title"), "rules": ("code", "name", "severity", "on", "limits")}
+"""What a line of text shows; --json has everything."""
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 
 def command(
@@ -53,10 +77,10 @@ def command(
 
             print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
             return 0
-        widths = [max(len(r[k]) for r in rows) for k in list(rows[0])[:2]]
-        for r in rows:
-            first, second, third, *_ = r.values()
-            print(f"{first:<{widths[0]}}  {second:<{widths[1]}}  {third}")
+        lines = [[_cell(r[k]) for k in SHOWN[what]] for r in rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for cells in lines:
+            print("  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip())
         return 0
 
     guarded(show)

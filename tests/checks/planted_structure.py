@@ -12,6 +12,7 @@ TWICE = json.dumps(pair(prompt="R"))[:-1] + ', "chosen": []}'
 TRL = {"prompt": "Q", "chosen": "Yes.", "rejected": "No."}
 PKU = {"prompt": "Q", "response_0": "Yes.", "response_1": "No.", "better_response_id": 0}
 SAFE = {"is_response_0_safe": True}
+MANY = {"PD106": 200, "PD401": 1, "PD405": 2, "PD407": 1, "PD408": 1}
 
 CASES = {
     "PD001": Case([GOOD, '{"id": 1', pair(prompt="R")], [2]),
@@ -27,11 +28,10 @@ CASES = {
     "PD104": Case([GOOD, pair(chosen=[turn("user", "x")])], [2], "chosen"),
     "PD105": Case([GOOD, pair(rejected=" \n")], [2], "rejected"),
     "PD106": Case([GOOD, GOOD], [2]),
-    "PD107": Case([GOOD, pair("caf\ufffd")], [2], "chosen[0].content"),
     "PD108": Case([GOOD, pair("x" * (16 * 1024 * 1024 + 1))], [2], "chosen"),
     "PD109": Case([GOOD, {**pair(A), "id": "f" * 32}], [2], "id"),
     "PD110": Case([TRL, {**TRL, "rejected": None}], [2], "rejected"),
-    "PD111": Case([TRL] * 201 + [{**TRL, "margin": 1.0}], [202], "margin", {"PD106": 200}),
+    "PD111": Case([TRL] * 201 + [{**TRL, "margin": 1.0}], [202], "margin", MANY),
     "PD112": Case([PKU, {**PKU, "prompt": "R", "better_response_id": 2}], [2]),
     "PD113": Case([PKU | {"prompt": str(b), **SAFE, "is_response_1_safe": b} for b in (False, None)], [2], options={"kind": "binary"}),
 }

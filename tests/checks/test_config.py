@@ -15,7 +15,7 @@ from tests.checks.build import GOOD, A, pair, write
 
 SETTINGS = """
 fail-on = "warning"
-ignore = ["PD206"]
+ignore = ["PD206", "PD5"]
 [TABLE.per-path-ignores]
 "data/old/*" = ["PD2"]
 [TABLE.rules.PD203]
@@ -41,7 +41,7 @@ def test_settings_count_and_the_command_line_wins(name: str, tmp_path: Path) -> 
     assert (result.counts, result.exit_code) == ({"PD106": 1, "PD203": 1}, 1)
     assert next((f.file, f.code, f.severity) for f in result.findings) == (files[1], "PD106", "warning")
     assert result.severities["PD203"] == "error"
-    result = validate(files, configured(ValidateOptions(fail_on="never", ignore=["PD106"]), path))
+    result = validate(files, configured(ValidateOptions(fail_on="never", ignore=["PD106", "PD5"]), path))
     assert (result.counts, result.exit_code) == ({"PD203": 1, "PD206": 1}, 0)
 
 
@@ -61,7 +61,7 @@ def test_the_nearest_file_counts(tmp_path: Path) -> None:
         ("fail_onn = 'error'", "no setting 'fail_onn'; did you mean 'fail-on'"),
         ("fail-on = 'all'", "fail_on: Input should be 'error', 'warning', 'info' or 'never'"),
         ("fail-on = ", "not valid TOML"),
-        ("[validate.rules.PD203]\nx = 1", "PD203 has no limit 'x'; it has: severity"),
+        ("[validate.rules.PD203]\nx = 1", "PD203 has no limit 'x'; it has: min_bytes, severity"),
         ("[validate.rules.PD999]\nx = 1", "there is no rule 'PD999'"),
         ("[validate.rules.PD203]\nseverity = 'bad'", "PD203.severity must be error, warning or info"),
     ],

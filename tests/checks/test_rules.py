@@ -10,10 +10,10 @@ import pytest
 import prefdata
 from prefdata.checks.rules import RULES
 from prefdata.errors import UsageError
-from tests.checks import planted_pairs, planted_structure
+from tests.checks import planted_content, planted_distribution, planted_pairs, planted_structure
 from tests.checks.build import GOOD, A, B, pair, turn, write
 
-CASES = planted_structure.CASES | planted_pairs.CASES
+CASES = planted_structure.CASES | planted_pairs.CASES | planted_distribution.CASES | planted_content.CASES
 LEVELS = ("error", "warning", "info")
 
 
@@ -60,7 +60,7 @@ def test_same_finding_in_every_format(tmp_path: Path) -> None:
 
 def test_duplicates_across_files(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a.jsonl", [pair(chosen=A), GOOD]), write(tmp_path / "b.jsonl", [pair(chosen=B), pair(chosen=A)])
-    result = prefdata.validate([a, b])
+    result = prefdata.validate([a, b], select=["PD106"])
     assert [(f.code, f.file, f.line) for f in result.findings] == [("PD106", b, 2)]
 
 

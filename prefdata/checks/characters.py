@@ -1,0 +1,174 @@
+"""PD1: characters that do not belong into a text: broken, hidden, or spelt in two ways."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from prefdata.checks.rule import Rule
+from prefdata.checks.screens import BEYOND_ASCII, blocks_of, hits, says, sift, where
+from prefdata.checks.view import Hits, Ints, Turns, View
+
+CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{FFFD}]"
+"""Control characters other than tab and line ends, and U+FFFD, which a decoder leaves where it failed."""
+
+CHUNK = 1 << 18
+"""Bytes that are compared at a time: few enough to stay in the processor's cache."""
+
+
+def control_character(v: View) -> list[Hits]:
+    out: list[Hits] = []
+    for c in v.columns:
+        turns = v.turns(c)
+        rare = sift(turns, says(r"\x7f|\x{FFFD}"), screen=says(r"\x7f|\x{FFFD}"))["turn"].to_numpy()
+        out += hits(turns, np.union1d(rare, _below_space(turns)), c)
+    return out
+
+
+def _below_space(turns: Turns) -> Ints:
+    """Turns with a character below the space other than tab and line ends; a regex for so many characters would be ten times slower."""
+    blocks = blocks_of(turns)
+    found = [np.empty(0, dtype=np.int64)]
+    for start in range(0, len(blocks.bytes), CHUNK):
+        chunk = blocks.bytes[start : start + CHUNK]
+        low = chunk < 32
+        low &= chunk != 10
+        if low.any():
+            at = np.flatnonzero(low)
+            found.append(at[(chunk[at] != 9) & (chunk[at] != 13)] + start)
+    return np.unique(np.searchsorted(blocks.offsets, np.concatenate(found), side="right") - 1)
+
+
+RTL = r"[\p{Arabic}\p{Hebrew}\p{Syriac}\p{Thaana}\p{Nko}]"
+SPACELESS = r"[\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]"
+FLAG = r"\x{1F3F4}[\x{E0030}-\x{E0039}\x{E0061}-\x{E007A}]{3,6}\x{E007F}"
+"""The flags of England, Scotland, Wales and other regions: the only use of tag characters."""
+
+HIDDEN = {
+    "bidirectional control": ("[\u202a-\u202e\u2066-\u2069]", None),
+    "direction mark": ("[\u200e\u200f\u061c]", RTL),
+    "zero-width character": ("[\u200b\u2060-\u2064\ufeff]", SPACELESS),
+    "soft hyphen": ("\u00ad", None),
+}
+"""Characters without a glyph, and the scripts whose texts need them. Zero-width joiners belong to emoji and to many scripts."""
+
+HIDDEN_SCREENS = (
+    "|".join("\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff")
+    + "|\ufeff\ufeff",
+    "[\u00ad\u061c]",
+)
+"""The same for blocks. A regex is fast when it is a few literals that begin differently: three bytes and two bytes go apart, and the pair
+keeps the many single characters from becoming one class, which would be looked up byte by byte."""
+
+TAGS = r"[\x{E0000}-\x{E007F}]|[\x{E0100}-\x{E01EF}]{2}"
+"""Tag characters, and runs of selectors of which no more than one follows a character: both can spell out a whole hidden text."""
+
+
+def hidden_character(v: View) -> list[Hits]:
+    out: list[Hits] = []
+    screen = pl.any_horizontal(says(p) for p in HIDDEN_SCREENS)
+    for c in v.columns:
+        turns = v.turns(c)
+        some = sift(turns, screen=screen)
+        for note, (pattern, needed) in HIDDEN.items():
+            if some.height:
+                flagged = says(pattern) & ~says(needed) if needed else says(pattern)
+                out += hits(turns, some.filter(flagged)["turn"], c, note)
+        out += _tags(turns, c)
+    return out
+
+
+def _tags(turns: Turns, column: str) -> Iterator[Hits]:
+    blocks = blocks_of(turns)
+    if len(blocks.bytes) and blocks.bytes.max() >= 0xF3:  # no other character that is in use begins with such a byte
+        some = sift(turns, says(TAGS)).with_columns(pl.col("content").str.replace_all(FLAG, ""))
+        yield from hits(turns, some.filter(says(TAGS))["turn"], column, "tag characters")
+
+
+_SIGN = "[\u00a1-\u00aa\u00ac-\u00ba\u00bc-\u00bf€ƒ†‡ˆ‰Š‹ŒŽ™šœžŸ]"
+"""What the second byte of a character becomes in Windows-1252, without letters' neighbours: quotes, dashes, dots."""
+_ANY = "[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
+_C1 = "|".join(rf"\x{{{c:x}}}" for c in range(0x80, 0xA0) if c != 0x85)
+
+MOJIBAKE = (
+    f"Ã(?:{_SIGN}|\u00a0|˜|›)|[a-zß-ÿ]Ã{_ANY}|Â[\u00a0-\u00bf]|â€|ï¿½|ï»¿|ðŸ|ã€|ï¼|[ÐÑ]{_ANY}[ÐÑ]{_ANY}"
+    f"|[a-z][ÄÅ](?:‚|™|›|„|…|Ÿ|“|”|¡|\u00bc|\u00bd|\u00be)|(?:^|[^\\p{{L}}])Å[’“][a-z]|{_C1}"
+)
+"""UTF-8 read as Latin-1 or Windows-1252. What also occurs in true texts (a Portuguese word in capitals before a closing quote, say) is left
+out, or wanted behind a small letter."""
+MOJIBAKE_SCREEN = f"Ã|Â|â€|ï¿½|ï»¿|ðŸ|ã€|ï¼|Ð|Ñ|Ä|Å|{_C1}"
+
+
+def mojibake(v: View) -> list[Hits]:
+    return where(v, says(MOJIBAKE), screen=says(MOJIBAKE_SCREEN))
+
+
+UNUSUAL = (
+    r"\p{M}|[\x{0340}-\x{0387}\x{0958}-\x{095F}\x{09DC}-\x{09DF}\x{0A33}-\x{0A5E}\x{0B5C}\x{0B5D}\x{0F43}-\x{0F69}"
+    r"\x{1100}-\x{11FF}\x{1F00}-\x{1FFF}\x{2000}\x{2001}\x{2126}\x{212A}\x{212B}\x{2329}\x{232A}\x{2ADC}"
+    r"\x{F900}-\x{FAFF}\x{FB1D}-\x{FB4E}\x{1D15E}-\x{1D1C0}\x{2F800}-\x{2FA1D}]"
+)
+"""Characters that a text which is not in NFC has at least one of."""
+
+
+def not_normalised(v: View) -> list[Hits]:
+    out: list[Hits] = []
+    for c in v.columns:
+        turns = v.turns(c)
+        some = sift(turns, BEYOND_ASCII, says(UNUSUAL), screen=BEYOND_ASCII)
+        # polars cannot ask this without making the normal form of every text; the loop is over texts with such characters only
+        at = [n for n, text in some.select("turn", "content").iter_rows() if not unicodedata.is_normalized("NFC", text)]
+        out += hits(turns, np.array(at, dtype=np.int64), c)
+    return out
+
+
+RULES = (
+    Rule(
+        code="PD107",
+        name="control-character",
+        severity="warning",
+        message="a text has control characters or U+FFFD",
+        reason="They come from broken decoding or terminal captures, tokenise badly, and teach the model to produce them.",
+        bad='"content": "caf\\ufffd"',
+        good='"content": "café"',
+        fix="decode the source again with the right encoding",
+        row=control_character,
+    ),
+    Rule(
+        code="PD114",
+        name="hidden-character",
+        severity="warning",
+        message="a text has characters that cannot be seen",
+        reason="They can carry instructions that no reviewer sees, break words into other tokens, and make equal texts unequal.",
+        bad='"content": "pay\\u200bpal"',
+        good='"content": "paypal"',
+        fix="remove the characters, and look at what they hid",
+        row=hidden_character,
+    ),
+    Rule(
+        code="PD116",
+        name="mojibake",
+        severity="warning",
+        message="a text was decoded with the wrong encoding",
+        reason="UTF-8 that was read as Latin-1 or Windows-1252 is noise to the tokeniser, and the model learns to write it.",
+        bad='"content": "cafÃ©, donâ€™t"',
+        good='"content": "café, don’t"',
+        fix="decode the source again as UTF-8",
+        row=mojibake,
+    ),
+    Rule(
+        code="PD117",
+        name="not-normalised",
+        severity="info",
+        message="a text is not in Unicode normal form C",
+        reason="The same word in two spellings becomes different tokens, and duplicates of it are not found.",
+        bad='"content": "cafe\\u0301"',
+        good='"content": "café"',
+        fix="normalise the source to NFC",
+        row=not_normalised,
+        on=False,
+    ),
+)
