@@ -1,22 +1,27 @@
 """Content ids: the same content has the same id in every file, on every machine, in every version.
 
-    turn        role ":" sha256(content) [":" sha256(name, tool_calls, tool_call_id as JSON), if any is set]
-    turns       the turns joined by "\\n"
-    completion  sha256("completion\\n" + turns)
-    record      sha256(kind + "\\n" + prompt turns + "\\n\\n" + each part + ["\\n\\n" + sha256(tools)])
+    turn        two texts: role [" " + name, tool_calls, tool_call_id as JSON, if any is set], and content
+    turns       number of turns, bytes of both texts of each turn, all first texts, all contents
+    completion  sha256("completion\n" + turns)
+    record      sha256(kind + "\n" + prompt turns + each part ["\n" + tools])
 
-all in lower-case hexadecimal, the last two cut to 128 bits. The parts are: chosen and rejected turns (pair); completion turns and
-label (binary); the sorted completion ids (listwise). Margins, scores, source, split, meta and annotations do not change an id.
+Numbers take four bytes, the lowest first; ids are the first 128 bits in lower-case hexadecimal. The parts are: chosen and rejected
+turns (pair); completion turns and "true" or "false" (binary); the sorted completion ids joined by "\n" (listwise). Margins, scores,
+source, split, meta and annotations do not change an id.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import struct
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 import polars as pl
 import polars_hash as plh
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from prefdata.schema.dtypes import TURN
 
@@ -26,85 +31,117 @@ if TYPE_CHECKING:
 EXTRAS = ("name", "tool_calls", "tool_call_id")
 
 
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _turn(m: Message) -> str:
-    key = f"{m.role}:{_sha(m.content)}"
+def _head(m: Message) -> str:
     extras = m.model_dump(include=set(EXTRAS))
-    if any(v is not None for v in extras.values()):
-        key += ":" + _sha(orjson.dumps(extras, option=orjson.OPT_SORT_KEYS).decode())
-    return key
+    if all(v is None for v in extras.values()):
+        return m.role
+    return f"{m.role} {orjson.dumps(extras, option=orjson.OPT_SORT_KEYS).decode()}"
 
 
-def turns_key(messages: list[Message]) -> str:
-    return "\n".join(map(_turn, messages))
+def _bytes(messages: list[Message]) -> bytes:
+    heads, contents = [_head(m).encode() for m in messages], [m.content.encode() for m in messages]
+    numbers = [len(messages), *(len(text) for turn in zip(heads, contents, strict=True) for text in turn)]
+    return b"".join([struct.pack(f"<{len(numbers)}I", *numbers), *heads, *contents])
 
 
 def completion_id(messages: list[Message]) -> str:
     """The id of a listwise candidate."""
-    return _sha("completion\n" + turns_key(messages))[:32]
+    return hashlib.sha256(b"completion\n" + _bytes(messages)).hexdigest()[:32]
 
 
 def record_id(record: Record) -> str:
-    """The id that a record must have; Python form of `id_expr`."""
+    """The id that a record must have; Python form of `add_ids`."""
     from prefdata.schema.records import Binary, Listwise, Pair
 
-    parts = [type(record).__name__.lower() + "\n" + turns_key(record.prompt)]
+    parts = [f"{type(record).__name__.lower()}\n".encode(), _bytes(record.prompt)]
     if isinstance(record, Pair):
-        parts += [turns_key(record.chosen), turns_key(record.rejected)]
+        parts += [_bytes(record.chosen), _bytes(record.rejected)]
     elif isinstance(record, Binary):
-        parts += [turns_key(record.completion), "true" if record.label else "false"]
+        parts += [_bytes(record.completion), b"true" if record.label else b"false"]
     elif isinstance(record, Listwise):
-        parts += ["\n".join(sorted(c.id for c in record.completions))]
+        parts += ["\n".join(sorted(c.id for c in record.completions)).encode()]
     if record.tools is not None:
-        parts.append(_sha(record.tools))
-    return _sha("\n\n".join(parts))[:32]
+        parts += [b"\n", record.tools.encode()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
 
 
-def _sha_expr(e: pl.Expr) -> pl.Expr:
-    digest: pl.Expr = plh.concat_str(e).chash.sha2_256()
-    return digest
+def flat_texts(texts: pl.Series) -> tuple[Any, Any]:
+    """All texts in one buffer, and where they begin and end (int64). Null is as empty."""
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    if not len(array):
+        return pa.py_buffer(b""), np.zeros(1, np.int64)
+    _, offsets, data = array.buffers()
+    return data or pa.py_buffer(b""), np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+
+
+def _pieces(turns: pl.Series) -> list[Any]:
+    """The bytes of each list of turns as columns to be joined: numbers, first texts, contents. The texts of a list stand one behind the
+    other in the flat column, so nothing is copied. A list with a null inside is null."""
+    flat = turns.list.explode(keep_nulls=False, empty_as_null=False).struct.unnest()
+    head, content = flat["role"], flat["content"]
+    if flat.columns != [f.name for f in TURN.fields]:
+        head = flat.select(pl.col("role") + _tool_texts(flat))["role"]
+    counts = turns.list.len().fill_null(0).to_numpy().astype(np.int64)
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    (heads, h), (contents, c) = flat_texts(head), flat_texts(content)
+    lengths = np.stack([np.diff(h), np.diff(c)], axis=1).astype("<u4")
+    numbers = np.insert(lengths.ravel(), 2 * ends[:-1], counts)
+    places = 4 * (2 * ends + np.arange(len(ends)))
+    valid = _valid(head.is_null() | content.is_null(), ends)
+    return [_binary(data, bounds, valid) for data, bounds in ((pa.py_buffer(numbers), places), (heads, h[ends]), (contents, c[ends]))]
+
+
+def _valid(missing: pl.Series, ends: Any) -> Any:
+    """The validity bitmap of lists, by their flat elements; None where all are valid."""
+    if not missing.any():
+        return None
+    before = np.concatenate([[0], np.cumsum(missing.to_numpy())])
+    return pa.array(before[ends[1:]] == before[ends[:-1]]).buffers()[1]
+
+
+def _binary(data: Any, bounds: Any, valid: Any) -> Any:
+    return pa.Array.from_buffers(pa.large_binary(), len(bounds) - 1, [valid, pa.py_buffer(np.ascontiguousarray(bounds)), data])
+
+
+def _sha(pieces: list[Any]) -> pl.Series:
+    """SHA-256 of the joined pieces of each row."""
+    joined = pl.DataFrame({"b": pl.from_arrow(pc.binary_join_element_wise(*pieces, _constant("")))})
+    return joined.select(plh.col("b").chash.sha2_256().alias("sha"))["sha"]
+
+
+def _constant(text: str) -> Any:
+    return pa.scalar(text.encode(), pa.large_binary())
+
+
+def _column(s: pl.Series) -> Any:
+    return s.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_binary())
 
 
 def turns_key_of(turns: pl.Series) -> pl.Series:
-    """`turns_key` of a column of turns. Works on the flat turns: one hash per turn, whatever the shape of the lists."""
-    flat = turns.list.explode(keep_nulls=False, empty_as_null=False).struct.unnest()
-    key = pl.col("role") + ":" + _sha_expr(pl.col("content"))
-    if flat.columns != [f.name for f in TURN.fields]:
-        flat = flat.with_columns(_tool_keys(flat))
-        key = key + pl.col("_extras")
-    keys = flat.select(key.alias("k"))["k"]
-    lengths = turns.list.len()
-    if (lengths == 1).all() and not lengths.null_count():
-        return keys
-    return relist(keys, lengths).list.join("\n", ignore_nulls=False)
+    """SHA-256 of each list of turns."""
+    return _sha(_pieces(turns))
 
 
-def _tool_keys(flat: pl.DataFrame) -> pl.Series:
-    """ ":" + sha256 of the tool fields as JSON, "" where none is set. Such turns are rare, so Python does them."""
+def _tool_texts(flat: pl.DataFrame) -> pl.Series:
+    """ " " + the tool fields as JSON, "" where none is set. Such turns are rare, so Python does them."""
     missing = [name for name in EXTRAS if name not in flat.columns]
     extras = flat.with_columns(pl.lit(None).alias(name) for name in missing).select(EXTRAS)
     used = extras.select(pl.any_horizontal(pl.all().is_not_null()).alias("u"))["u"]
     out = [""] * flat.height
     for i, row in zip(used.arg_true().to_list(), extras.filter(used).iter_rows(named=True), strict=True):
-        out[i] = ":" + _sha(orjson.dumps(row, option=orjson.OPT_SORT_KEYS).decode())
+        out[i] = f" {orjson.dumps(row, option=orjson.OPT_SORT_KEYS).decode()}"
     return pl.Series("_extras", out, dtype=pl.String)
 
 
 def relist(flat: pl.Series, lengths: pl.Series) -> pl.Series:
     """Put a flat column back into lists of the given lengths (null lengths become empty lists)."""
-    import pyarrow as pa
-
     offsets = pl.concat([pl.Series([0], dtype=pl.Int64), lengths.fill_null(0).cum_sum().cast(pl.Int64)])
     return pl.Series("l", pl.from_arrow(pa.LargeListArray.from_arrays(offsets.to_arrow(), flat.to_arrow())))
 
 
 def completion_ids(messages: pl.Series) -> pl.Series:
     """The completion id of each list of turns."""
-    keys = pl.DataFrame({"k": turns_key_of(messages)})
-    return keys.select(_sha_expr("completion\n" + pl.col("k")).str.head(32).alias("id"))["id"]
+    return _sha([_constant("completion\n"), *_pieces(messages)]).str.head(32).alias("id")
 
 
 def add_completion_ids(df: pl.DataFrame) -> pl.DataFrame:
@@ -118,21 +155,14 @@ def add_ids(df: pl.DataFrame, kind: str) -> pl.DataFrame:
     """Put the `id` column (and, for listwise, the completion ids) in front of a frame of records."""
     if kind == "listwise":
         df = add_completion_ids(df)
-    keys = pl.DataFrame({"prompt": turns_key_of(df["prompt"])})
-    columns = {"pair": ("chosen", "rejected"), "binary": ("completion",), "listwise": ()}[kind]
-    keys = keys.with_columns(turns_key_of(df[c]).alias(c) for c in columns)
-    parts = [pl.lit(kind + "\n") + pl.col("prompt"), *map(pl.col, columns)]
+    pieces = [_constant(f"{kind}\n"), *_pieces(df["prompt"])]
+    for column in {"pair": ("chosen", "rejected"), "binary": ("completion",), "listwise": ()}[kind]:
+        pieces += _pieces(df[column])
     if kind == "binary":
-        keys = keys.with_columns(df["label"].alias("label"))
-        parts.append(pl.when("label").then(pl.lit("true")).otherwise(pl.lit("false")))
+        label = pl.when("label").then(pl.lit("true")).otherwise(pl.lit("false"))
+        pieces.append(_column(df.select(t=label)["t"]))
     if kind == "listwise":
-        ids = df["completions"].list.eval(pl.element().struct.field("id").sort()).list.join("\n")
-        keys = keys.with_columns(ids.alias("ids"))
-        parts.append(pl.col("ids"))
-    text = pl.concat_str(parts, separator="\n\n")
+        pieces.append(_column(df["completions"].list.eval(pl.element().struct.field("id").sort()).list.join("\n")))
     if "tools" in df.columns:
-        keys = keys.with_columns(df["tools"].alias("tools"))
-        tail = pl.lit("\n\n") + _sha_expr(pl.col("tools"))
-        text = text + pl.when(pl.col("tools").is_null()).then(pl.lit("")).otherwise(tail)
-    ids = keys.select(_sha_expr(text).str.head(32).alias("id"))["id"]
-    return df.drop("id", strict=False).insert_column(0, ids)
+        pieces.append(_column(df.select(t=("\n" + pl.col("tools")).fill_null(""))["t"]))
+    return df.drop("id", strict=False).insert_column(0, _sha(pieces).str.head(32).alias("id"))

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from prefdata.schema.dtypes import TURNS
-from prefdata.schema.ids import relist
+from prefdata.schema.ids import flat_texts, relist
 
 HUMAN, ASSISTANT = "\n\nHuman: ", "\n\nAssistant: "
 _CHUNK = 1 << 18
@@ -46,7 +46,7 @@ class Marks(NamedTuple):
 
 def marks(texts: pl.Series) -> Marks:
     """Find all markers."""
-    data, offsets = _flat(texts)
+    data, offsets = flat_texts(texts)
     at = _blank_lines(np.frombuffer(data, np.uint8))
     human, assistant = _opens(data, at, HUMAN), _opens(data, at, ASSISTANT)
     begin = at[human | assistant]
@@ -57,15 +57,6 @@ def marks(texts: pl.Series) -> Marks:
     begin, end, is_user, text = begin[inside], end[inside], is_user[inside], text[inside]
     count = np.bincount(text, minlength=len(texts)).astype(np.int64)
     return Marks(data, begin, end, is_user, offsets[:-1], offsets[1:], np.cumsum(count) - count, count)
-
-
-def _flat(texts: pl.Series) -> tuple[Any, Ints]:
-    """All texts in one buffer, and where they begin and end."""
-    array = texts.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    if not len(array):
-        return pa.py_buffer(b""), np.zeros(1, np.int64)
-    _, offsets, data = array.buffers()
-    return data or pa.py_buffer(b""), np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
 
 
 def _blank_lines(a: Any) -> Ints:
@@ -159,7 +150,7 @@ def pairs(chosen: pl.Series, rejected: pl.Series) -> pl.DataFrame:
     `chosen` is cut into turns; what precedes its answer must be how `rejected` begins, byte for byte, and no turn may begin behind it.
     """
     c = marks(chosen)
-    data, offsets = _flat(rejected)
+    data, offsets = flat_texts(rejected)
     n, none = len(c.count), np.zeros(len(c.count), np.int64)
     size = np.where(c.count > 0, c.end[c.last], c.text_begin) - c.text_begin if len(c.begin) else none
     answered = (c.count > 0) & ~c.is_user[c.last] if len(c.begin) else none > 0

@@ -37,18 +37,22 @@ def test_dtypes_follow_the_models() -> None:
 
 
 def test_ids_are_the_documented_hashes() -> None:
-    """Derived with sha256sum by the text of `prefdata/schema/ids.py`."""
+    """Derived by the text of `prefdata/schema/ids.py`."""
     import hashlib
 
-    def sha(text: str) -> str:
-        return hashlib.sha256(text.encode()).hexdigest()
+    def sha(data: bytes) -> str:
+        return hashlib.sha256(data).hexdigest()[:32]
 
-    user, a, b = f"user:{sha('Q')}", f"assistant:{sha('A')}", f"assistant:{sha('B')}"
+    user, a, b = b"\1\0\0\0\4\0\0\0\1\0\0\0userQ", *(b"\1\0\0\0\t\0\0\0\1\0\0\0assistant" + t for t in (b"A", b"B"))
     pair = ids.add_ids(pl.DataFrame({"prompt": [U], "chosen": [answer("A")], "rejected": [answer("B")]}), "pair")
-    assert pair["id"][0] == sha(f"pair\n{user}\n\n{a}\n\n{b}")[:32]
+    assert pair["id"][0] == sha(b"pair\n" + user + a + b)
     binary = ids.add_ids(pl.DataFrame({"prompt": [U], "completion": [answer("A")], "label": [False]}), "binary")
-    assert binary["id"][0] == sha(f"binary\n{user}\n\n{a}\n\nfalse")[:32]
-    ca, cb = sha(f"completion\n{a}")[:32], sha(f"completion\n{b}")[:32]
+    assert binary["id"][0] == sha(b"binary\n" + user + a + b"false")
+    tools = ids.add_ids(
+        pl.DataFrame({"prompt": [U, U], "completion": [answer("A")] * 2, "label": [True] * 2, "tools": ["[]", None]}), "binary"
+    )
+    assert list(tools["id"]) == [sha(b"binary\n" + user + a + b"true\n[]"), sha(b"binary\n" + user + a + b"true")]
+    ca, cb = sha(b"completion\n" + a), sha(b"completion\n" + b)
     candidates = [{"id": None, "messages": answer(t), "model": None, "score": None, "rank": None} for t in "AB"]
     listwise = ids.add_ids(
         pl.DataFrame(
@@ -56,7 +60,7 @@ def test_ids_are_the_documented_hashes() -> None:
         ),
         "listwise",
     )
-    assert listwise["id"][0] == sha(f"listwise\n{user}\n\n" + "\n".join(sorted([ca, cb])))[:32]
+    assert listwise["id"][0] == sha(b"listwise\n" + user + "\n".join(sorted([ca, cb])).encode())
     assert [c["id"] for c in listwise["completions"][0]] == [ca, cb]
 
 
