@@ -136,7 +136,9 @@ def _tool_texts(flat: pl.DataFrame) -> pl.Series:
 def relist(flat: pl.Series, lengths: pl.Series) -> pl.Series:
     """Put a flat column back into lists of the given lengths (null lengths become empty lists)."""
     offsets = pl.concat([pl.Series([0], dtype=pl.Int64), lengths.fill_null(0).cum_sum().cast(pl.Int64)])
-    return pl.Series("l", pl.from_arrow(pa.LargeListArray.from_arrays(offsets.to_arrow(), flat.to_arrow())))
+    return pl.Series(
+        "l", pl.from_arrow(pa.LargeListArray.from_arrays(offsets.to_arrow(), flat.to_arrow(compat_level=pl.CompatLevel.newest())))
+    )
 
 
 def completion_ids(messages: pl.Series) -> pl.Series:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from prefdata.schema.dtypes import TURNS
 from prefdata.schema.ids import flat_texts, relist
+from prefdata.sources.build import assistant
 
 HUMAN, ASSISTANT = "\n\nHuman: ", "\n\nAssistant: "
 _CHUNK = 1 << 18
@@ -70,13 +71,11 @@ def _blank_lines(a: Any) -> Ints:
 
 def _opens(data: Any, at: Ints, marker: str) -> Any:
     """Which of the positions the marker stands at."""
-    a = np.frombuffer(data, np.uint8)
-    wanted = np.frombuffer(marker.encode(), np.uint8)
-    hit = at + len(wanted) <= len(a)
-    for i in range(2, len(wanted)):
-        maybe = np.flatnonzero(hit)
-        hit[maybe] = a[at[maybe] + i] == wanted[i]
-    return hit
+    size = len(marker)
+    if data.size < size:
+        return np.zeros(len(at), dtype=bool)
+    windows = np.ndarray(data.size - size + 1, f"S{size}", data, 0, (1,))  # the bytes behind every position
+    return (windows[np.minimum(at, len(windows) - 1)] == marker.encode()) & (at < len(windows))
 
 
 def _cut(data: Any, bounds: Ints, dtype: Any) -> pl.Series:
@@ -85,11 +84,11 @@ def _cut(data: Any, bounds: Ints, dtype: Any) -> pl.Series:
     return pl.Series("t", pl.from_arrow(pa.Array.from_buffers(dtype, len(bounds) - 1, [None, offsets, data])))
 
 
-def _split_each(data: Any, begin: Ints, middle: Ints, end: Ints) -> tuple[pl.Series, pl.Series]:
-    """Each text's part before and behind a byte position, as bytes: the position may lie inside a character."""
+def _split_each(data: Any, begin: Ints, middle: Ints, end: Ints, dtype: Any) -> tuple[pl.Series, pl.Series]:
+    """Each text's part before and behind a byte position; as bytes where the position may lie inside a character."""
     bounds = np.empty(2 * len(begin) + 1, np.int64)
     bounds[0:-1:2], bounds[1::2], bounds[-1] = begin, middle, end[-1] if len(end) else 0
-    halves = _cut(data, bounds, pa.large_binary())
+    halves = _cut(data, bounds, dtype)
     return halves.gather_every(2), halves.gather_every(2, 1)
 
 
@@ -139,8 +138,9 @@ def parse(texts: pl.Series) -> Parsed:
     bounds = _turn_bounds(m)
     contents = _cut(m.data, bounds, pa.large_string()).gather_every(2, 1) if len(m.begin) else pl.Series("t", [], dtype=pl.String)
     last = m.last[m.count > 0]
-    _, tails = _split_each(m.data, m.text_begin, np.where(m.count > 0, m.end[m.last] if len(m.begin) else 0, m.text_begin), m.text_end)
-    contents = contents.scatter(last, tails.filter(pl.Series(m.count > 0)).cast(pl.String)) if len(last) else contents
+    middle = np.where(m.count > 0, m.end[m.last] if len(m.begin) else 0, m.text_begin)
+    _, tails = _split_each(m.data, m.text_begin, middle, m.text_end, pa.large_string())
+    contents = contents.scatter(last, tails.filter(pl.Series(m.count > 0))) if len(last) else contents
     return Parsed(_turns(m.is_user, contents, m.count), pl.Series(_begins(m)), pl.Series(_alternates(m)))
 
 
@@ -151,43 +151,34 @@ def pairs(chosen: pl.Series, rejected: pl.Series) -> pl.DataFrame:
     """
     c = marks(chosen)
     data, offsets = flat_texts(rejected)
-    n, none = len(c.count), np.zeros(len(c.count), np.int64)
+    none = np.zeros(len(c.count), np.int64)
     size = np.where(c.count > 0, c.end[c.last], c.text_begin) - c.text_begin if len(c.begin) else none
     answered = (c.count > 0) & ~c.is_user[c.last] if len(c.begin) else none > 0
-    base, answer = _split_each(c.data, c.text_begin, c.text_begin + size, c.text_end)
+    text, raw = pa.large_string(), pa.large_binary()
+    base, _ = _split_each(c.data, c.text_begin, c.text_begin + size, c.text_end, raw)
+    _, answer = _split_each(c.data, c.text_begin, c.text_begin + size, c.text_end, text)
     room = size <= np.diff(offsets)
-    other_base, _ = _split_each(data, offsets[:-1], offsets[:-1] + np.where(room, size, 0), offsets[1:])
+    other_base, _ = _split_each(data, offsets[:-1], offsets[:-1] + np.where(room, size, 0), offsets[1:], raw)
     same = (base == other_base).to_numpy() & room
-    _, other = _split_each(data, offsets[:-1], offsets[:-1] + np.where(same, size, 0), offsets[1:])
-    answer, other = answer.cast(pl.String), other.cast(pl.String)
+    _, other = _split_each(data, offsets[:-1], offsets[:-1] + np.where(same, size, 0), offsets[1:], text)
     in_prompt = np.ones(len(c.begin), dtype=bool)
     in_prompt[c.last[c.count > 0]] = False
     contents = pl.Series("t", [], pl.String)
     if len(c.begin):
-        contents = _cut(c.data, _turn_bounds(c), pa.large_string()).gather_every(2, 1).filter(pl.Series(in_prompt))
-    goes_on = pl.any_horizontal(pl.col("other").str.contains(m, literal=True) for m in (HUMAN, ASSISTANT))
-    flags = pl.DataFrame(
-        {"answer": answer, "other": other, "same": same},
-    ).with_columns(begins=pl.Series(_begins(c)), answered=pl.Series(answered), alternates=pl.Series(_alternates(c)))
-    fates = flags.select(
-        pl.when(~pl.col("begins"))
-        .then(pl.lit("no-human-turn"))
-        .when(~pl.col("answered"))
-        .then(pl.lit("no-assistant-answer"))
-        .when(~pl.col("same") | goes_on)
-        .then(pl.lit("context-mismatch"))
-        .when((pl.col("answer").str.strip_chars() == "") | (pl.col("other").str.strip_chars() == ""))
-        .then(pl.lit("empty-answer"))
-        .when(~pl.col("alternates"))
-        .then(pl.lit("same-speaker-twice"))
-        .alias("fate")
-    )["fate"]
-    says, ones = np.zeros(n, dtype=bool), np.ones(n, np.int64)
+        contents = _cut(c.data, _turn_bounds(c), text).gather(2 * np.flatnonzero(in_prompt) + 1)
+    cases = {
+        "no-human-turn": ~_begins(c),
+        "no-assistant-answer": ~answered,
+        "context-mismatch": ~same | other.str.contains_any([HUMAN, ASSISTANT]).to_numpy(),
+        "empty-answer": ((answer.str.strip_chars() == "") | (other.str.strip_chars() == "")).to_numpy(),
+        "same-speaker-twice": ~_alternates(c),
+    }
+    which = np.select(list(cases.values()), list(range(len(cases))), len(cases))
     return pl.DataFrame(
         {
             "prompt": _turns(c.is_user[in_prompt], contents, np.maximum(c.count - 1, 0)),
-            "chosen": _turns(says, answer, ones),
-            "rejected": _turns(says, other, ones),
-            "fate": fates,
+            "chosen": answer,
+            "rejected": other,
+            "fate": pl.Series([*cases, None], dtype=pl.String).gather(which),
         }
-    )
+    ).with_columns(assistant("chosen").alias("chosen"), assistant("rejected").alias("rejected"))
