@@ -23,8 +23,6 @@ import polars_hash as plh
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prefdata.schema.dtypes import TURN
-
 if TYPE_CHECKING:
     from prefdata.schema.records import Message, Record
 
@@ -67,7 +65,10 @@ def record_id(record: Record) -> str:
 
 def flat_texts(texts: pl.Series) -> tuple[Any, Any]:
     """All texts in one buffer, and where they begin and end (int64). Null is as empty."""
-    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    return _flat(texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
+
+
+def _flat(array: Any) -> tuple[Any, Any]:
     if not len(array):
         return pa.py_buffer(b""), np.zeros(1, np.int64)
     _, offsets, data = array.buffers()
@@ -77,25 +78,30 @@ def flat_texts(texts: pl.Series) -> tuple[Any, Any]:
 def _pieces(turns: pl.Series) -> list[Any]:
     """The bytes of each list of turns as columns to be joined: numbers, first texts, contents. The texts of a list stand one behind the
     other in the flat column, so nothing is copied. A list with a null inside is null."""
-    flat = turns.list.explode(keep_nulls=False, empty_as_null=False).struct.unnest()
-    head, content = flat["role"], flat["content"]
-    if flat.columns != [f.name for f in TURN.fields]:
-        head = flat.select(pl.col("role") + _tool_texts(flat))["role"]
-    counts = turns.list.len().fill_null(0).to_numpy().astype(np.int64)
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    (heads, h), (contents, c) = flat_texts(head), flat_texts(content)
-    lengths = np.stack([np.diff(h), np.diff(c)], axis=1).astype("<u4")
-    numbers = np.insert(lengths.ravel(), 2 * ends[:-1], counts)
-    places = 4 * (2 * ends + np.arange(len(ends)))
-    valid = _valid(head.is_null() | content.is_null(), ends)
-    return [_binary(data, bounds, valid) for data, bounds in ((pa.py_buffer(numbers), places), (heads, h[ends]), (contents, c[ends]))]
+    if turns.null_count():
+        turns = turns.fill_null(pl.lit([], dtype=turns.dtype))
+    lists = turns.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    texts = dict(zip([f.name for f in lists.type.value_type], lists.values.flatten(), strict=True))
+    head, content = texts["role"], texts["content"]
+    if len(texts) > 2:
+        flat = pl.DataFrame(pl.from_arrow(lists.values)).unnest("")
+        head = flat.select(pl.col("role") + _tool_texts(flat))["role"].to_arrow(compat_level=pl.CompatLevel.oldest())
+    ends = lists.offsets.to_numpy()
+    (heads, h), (contents, c) = _flat(head), _flat(content)
+    lengths = np.stack([np.diff(h), np.diff(c)], axis=1)[ends[0] : ends[-1]].astype("<u4")
+    places = 2 * (ends - ends[0])
+    numbers = np.insert(lengths.ravel(), places[:-1], np.diff(ends))
+    bounds = 4 * (places + np.arange(len(ends)))
+    missing = head.is_null().to_numpy(False) | content.is_null().to_numpy(False) if head.null_count or content.null_count else None
+    valid = _valid(missing, ends)
+    return [_binary(data, at, valid) for data, at in ((pa.py_buffer(numbers), bounds), (heads, h[ends]), (contents, c[ends]))]
 
 
-def _valid(missing: pl.Series, ends: Any) -> Any:
+def _valid(missing: Any, ends: Any) -> Any:
     """The validity bitmap of lists, by their flat elements; None where all are valid."""
-    if not missing.any():
+    if missing is None:
         return None
-    before = np.concatenate([[0], np.cumsum(missing.to_numpy())])
+    before = np.concatenate([[0], np.cumsum(missing)])
     return pa.array(before[ends[1:]] == before[ends[:-1]]).buffers()[1]
 
 

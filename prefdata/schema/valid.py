@@ -69,11 +69,11 @@ def suspects(df: pl.DataFrame, kind: str) -> Mask:
 
 def _same(a: pl.Series, b: pl.Series) -> Mask:
     """Lists of turns whose texts are equal. Of lists of different lengths the whole turns are compared."""
-    if not a.list.len().equals(b.list.len()):
-        both = pl.DataFrame({"a": a, "b": b})
+    both, lengths = pl.DataFrame({"a": a, "b": b}), _lengths(a)
+    if not np.array_equal(lengths, _lengths(b)):
         return _true(both.select(pl.col("a").eq_missing(pl.col("b")))["a"])
-    x, y = (s.list.explode(keep_nulls=False, empty_as_null=False).struct.field("content") for s in (a, b))
-    return ~any_in_list(_true(x.ne_missing(y)), a)
+    x, y = (pl.col(c).list.explode(keep_nulls=False, empty_as_null=False).struct.field("content") for c in "ab")
+    return ~_owners(_true(both.select(x.ne_missing(y).alias("differ"))["differ"]), np.cumsum(lengths))
 
 
 def _column_suspects(s: pl.Series, name: str) -> Mask:
@@ -125,7 +125,7 @@ def _annotation_suspects(s: pl.Series) -> Mask:
 
 
 def _true(s: pl.Series) -> Mask:
-    flags: Mask = s.fill_null(False).to_numpy()
+    flags: Mask = (s.fill_null(False) if s.null_count() else s).to_numpy()
     return flags
 
 
@@ -139,37 +139,41 @@ def _unlike(s: pl.Series) -> Mask:
 
 def any_in_list(flags: Mask, lists: pl.Series) -> Mask:
     """Lists of which some element is flagged; `flags` is one per element."""
-    out = np.zeros(len(lists), dtype=bool)
-    ends = np.cumsum(lists.list.len().fill_null(0).to_numpy())
+    return _owners(flags, np.cumsum(_lengths(lists)))
+
+
+def _owners(flags: Mask, ends: Any) -> Mask:
+    out = np.zeros(len(ends), dtype=bool)
     out[np.searchsorted(ends, np.flatnonzero(flags), side="right")] = True
     return out
 
 
+def _lengths(lists: pl.Series) -> Any:
+    lengths = lists.list.len()
+    return (lengths.fill_null(0) if lengths.null_count() else lengths).to_numpy().astype(np.int64)
+
+
 def _turn_suspects(turns: pl.Series, ends_with_user: bool) -> Mask:
-    lengths = turns.list.len().fill_null(0).to_numpy().astype(np.int64)
+    lengths = _lengths(turns)
     ends = np.cumsum(lengths)
     starts = ends - lengths
     flat = turns.list.explode(keep_nulls=False, empty_as_null=False).struct.unnest()
-    role, content = flat["role"], flat["content"]
-    bad = ~_true(content.str.contains(_SOLID))
-    bad |= ~_true(content.str.len_bytes() <= MAX_CONTENT_BYTES)
-    for extra in flat.columns[2:]:
-        bad |= _true(flat[extra].is_not_null())
-    is_user, is_assistant = _true(role == "user"), _true(role == "assistant")
+    role, content = pl.col("role"), pl.col("content")
+    fine = [content.str.contains(_SOLID), content.str.len_bytes() <= MAX_CONTENT_BYTES, *(pl.col(c).is_null() for c in flat.columns[2:])]
+    # one select: each call on a column costs more than the work on a small shard
+    flags = flat.select(fine=pl.all_horizontal(fine), user=role == "user", assistant=role == "assistant", system=role == "system")
+    fine_, is_user, is_assistant, is_system = map(_true, flags)
     nonempty = lengths > 0
-    behind = np.repeat(ends, lengths) - 1 - np.arange(len(role))  # turns that follow in the same list
+    behind = np.repeat(ends, lengths) - 1 - np.arange(len(fine_))  # turns that follow in the same list
     even = behind % 2 == 0
+    first = np.zeros(len(fine_), dtype=bool)
+    first[starts[nonempty]] = True
     if ends_with_user:
-        is_system = _true(role == "system")
-        first = np.zeros(len(role), dtype=bool)
-        first[starts[nonempty]] = True
         fits = (even & is_user) | (~even & is_assistant & ~first) | (~even & is_system & first)
     else:
-        fits = (even & is_assistant) | (~even & is_user)
-        wrong_start = np.zeros(len(role), dtype=bool)
-        wrong_start[starts[nonempty]] = ~is_assistant[starts[nonempty]]
-        fits &= ~wrong_start
-    return any_in_list(bad | ~fits, turns) | ~nonempty
+        fits = ((even & is_assistant) | (~even & is_user)) & (is_assistant | ~first)
+    bad: Mask = _owners(~(fine_ & fits), ends) | ~nonempty
+    return bad
 
 
 def problems(df: pl.DataFrame, kind: str) -> Iterator[Problem]:

@@ -84,12 +84,11 @@ def _cut(data: Any, bounds: Ints, dtype: Any) -> pl.Series:
     return pl.Series("t", pl.from_arrow(pa.Array.from_buffers(dtype, len(bounds) - 1, [None, offsets, data])))
 
 
-def _split_each(data: Any, begin: Ints, middle: Ints, end: Ints, dtype: Any) -> tuple[pl.Series, pl.Series]:
-    """Each text's part before and behind a byte position; as bytes where the position may lie inside a character."""
+def _half(data: Any, begin: Ints, middle: Ints, end: Ints, behind: bool, dtype: Any) -> pl.Series:
+    """Each text's part before or behind a byte position; as bytes where the position may lie inside a character."""
     bounds = np.empty(2 * len(begin) + 1, np.int64)
     bounds[0:-1:2], bounds[1::2], bounds[-1] = begin, middle, end[-1] if len(end) else 0
-    halves = _cut(data, bounds, dtype)
-    return halves.gather_every(2), halves.gather_every(2, 1)
+    return _cut(data, bounds, dtype).gather_every(2, int(behind))
 
 
 def _roles(is_user: Any) -> pl.Series:
@@ -139,7 +138,7 @@ def parse(texts: pl.Series) -> Parsed:
     contents = _cut(m.data, bounds, pa.large_string()).gather_every(2, 1) if len(m.begin) else pl.Series("t", [], dtype=pl.String)
     last = m.last[m.count > 0]
     middle = np.where(m.count > 0, m.end[m.last] if len(m.begin) else 0, m.text_begin)
-    _, tails = _split_each(m.data, m.text_begin, middle, m.text_end, pa.large_string())
+    tails = _half(m.data, m.text_begin, middle, m.text_end, True, pa.large_string())
     contents = contents.scatter(last, tails.filter(pl.Series(m.count > 0))) if len(last) else contents
     return Parsed(_turns(m.is_user, contents, m.count), pl.Series(_begins(m)), pl.Series(_alternates(m)))
 
@@ -155,22 +154,26 @@ def pairs(chosen: pl.Series, rejected: pl.Series) -> pl.DataFrame:
     size = np.where(c.count > 0, c.end[c.last], c.text_begin) - c.text_begin if len(c.begin) else none
     answered = (c.count > 0) & ~c.is_user[c.last] if len(c.begin) else none > 0
     text, raw = pa.large_string(), pa.large_binary()
-    base, _ = _split_each(c.data, c.text_begin, c.text_begin + size, c.text_end, raw)
-    _, answer = _split_each(c.data, c.text_begin, c.text_begin + size, c.text_end, text)
+    base = _half(c.data, c.text_begin, c.text_begin + size, c.text_end, False, raw)
+    answer = _half(c.data, c.text_begin, c.text_begin + size, c.text_end, True, text)
     room = size <= np.diff(offsets)
-    other_base, _ = _split_each(data, offsets[:-1], offsets[:-1] + np.where(room, size, 0), offsets[1:], raw)
+    other_base = _half(data, offsets[:-1], offsets[:-1] + np.where(room, size, 0), offsets[1:], False, raw)
     same = (base == other_base).to_numpy() & room
-    _, other = _split_each(data, offsets[:-1], offsets[:-1] + np.where(same, size, 0), offsets[1:], text)
+    other = _half(data, offsets[:-1], offsets[:-1] + np.where(same, size, 0), offsets[1:], True, text)
     in_prompt = np.ones(len(c.begin), dtype=bool)
     in_prompt[c.last[c.count > 0]] = False
     contents = pl.Series("t", [], pl.String)
     if len(c.begin):
         contents = _cut(c.data, _turn_bounds(c), text).gather(2 * np.flatnonzero(in_prompt) + 1)
+    said = pl.DataFrame({"a": answer, "o": other}).select(
+        goes_on=pl.col("o").str.contains_any([HUMAN, ASSISTANT]),
+        empty=(pl.col("a").str.strip_chars() == "") | (pl.col("o").str.strip_chars() == ""),
+    )
     cases = {
         "no-human-turn": ~_begins(c),
         "no-assistant-answer": ~answered,
-        "context-mismatch": ~same | other.str.contains_any([HUMAN, ASSISTANT]).to_numpy(),
-        "empty-answer": ((answer.str.strip_chars() == "") | (other.str.strip_chars() == "")).to_numpy(),
+        "context-mismatch": ~same | said["goes_on"].to_numpy(),
+        "empty-answer": said["empty"].to_numpy(),
         "same-speaker-twice": ~_alternates(c),
     }
     which = np.select(list(cases.values()), list(range(len(cases))), len(cases))
