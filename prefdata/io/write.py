@@ -103,9 +103,17 @@ def encode(df: pl.DataFrame, form: str) -> Any:
     """What a worker hands to the writer: an Arrow table, or the bytes of JSON lines."""
     if form == "parquet":
         return to_arrow(df)
-    buffer = io.BytesIO()  # not write_ndjson() to a text: that decodes and encodes everything once more
-    df.write_ndjson(buffer)
-    return buffer.getbuffer()
+    parts = _Parts()  # not write_ndjson() to a text: that decodes and encodes everything once more; nor BytesIO, which copies it
+    df.write_ndjson(parts)  # type: ignore[call-overload]
+    return b"".join(parts)
+
+
+class _Parts(list[bytes]):
+    """A file for polars, which writes everything at once."""
+
+    def write(self, data: bytes) -> int:
+        self.append(data)
+        return len(data)
 
 
 class _Hashing(io.RawIOBase):

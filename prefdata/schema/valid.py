@@ -104,9 +104,10 @@ def _column_suspects(s: pl.Series, name: str) -> Mask:
 
 def _json_suspects(s: pl.Series) -> Mask:
     """Texts that are long, or that the strict parser refuses; a loop of 0.2 microseconds a text, which is as fast as any."""
-    bad = _true(s.str.len_bytes() > JSON_BYTES)
-    for i, text in enumerate(s):
-        if text is not None and not bad[i]:
+    short = pl.DataFrame({"t": s}).select(pl.when(pl.col("t").str.len_bytes() <= JSON_BYTES).then("t"))["t"]
+    bad = _true(s.is_not_null() & short.is_null())
+    for i, text in enumerate(short.to_list()):
+        if text is not None:
             try:
                 orjson.loads(text)
             except orjson.JSONDecodeError:
