@@ -162,7 +162,10 @@ def _settle(records: pl.DataFrame, n: int, source: Source) -> tuple[Counts, list
     if fates["fate"].null_count() == n == fates.height:  # the plain case: one good record per row
         counts.kept = n
         return counts, []
-    rows = fates.group_by("_row").agg(kept=pl.col("fate").is_null().any(), fate=pl.col("fate").drop_nulls().first()).sort("_row")
+    if fates.height == n and np.array_equal(fates["_row"].to_numpy(), np.arange(n)):  # one draft per row, in order
+        rows = fates.with_columns(kept=pl.col("fate").is_null())
+    else:
+        rows = fates.group_by("_row").agg(kept=pl.col("fate").is_null().any(), fate=pl.col("fate").drop_nulls().first()).sort("_row")
     if rows.height != n:
         raise AccountError(f"source {source.name}: {n} rows went in and {rows.height} came out; nothing was written. Please report this")
     kept = rows.filter("kept")["_row"]

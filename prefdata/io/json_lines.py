@@ -28,22 +28,29 @@ def line_starts(data: bytes) -> Any:
     if len(data) > MAX_LINE or not data.startswith(b"{"):
         return None
     a = np.frombuffer(data, np.uint8)
-    starts = _where(a, NEWLINE) + 1
+    starts, behind = _line_ends(a)
     if len(starts) and starts[-1] == len(a):
         starts = starts[:-1]
     ends = np.append(starts - 2, len(a) - 1 - data.endswith(b"\n"))
     ends = ends - (a[ends] == RETURN)
     if (a[starts] != OPEN).any() or (a[ends] != CLOSE).any():
         return None
-    behind = _where(a, CLOSE) + 1
-    if np.isin(a[behind[behind < len(a)]], SUSPECT).any() and _MORE_BEHIND.search(data):
+    if np.isin(behind, SUSPECT).any() and _MORE_BEHIND.search(data):
         return None
     return np.concatenate([[0], starts])
 
 
-def _where(a: Any, byte: int) -> Any:
-    """Positions of a byte, found in pieces that stay in a core's cache."""
-    return np.concatenate([np.flatnonzero(a[i : i + CHUNK] == byte) + i for i in range(0, len(a), CHUNK)])
+def _line_ends(a: Any) -> tuple[Any, Any]:
+    """The places behind newlines, and the bytes other than newlines behind closing braces; in pieces that stay in a core's cache."""
+    starts, behind = [], []
+    for i in range(0, len(a), CHUNK):
+        piece = a[i : i + CHUNK + 1]
+        newline = piece == NEWLINE
+        starts.append(np.flatnonzero(newline[:CHUNK]) + i + 1)
+        inner = (piece[:-1] == CLOSE) > newline[1:]
+        if inner.any():
+            behind.append(piece[1:][inner])
+    return np.concatenate(starts), np.concatenate([*behind, a[:0]])
 
 
 def read_fast(data: bytes, layout: Layout, starts: Any) -> pl.DataFrame | None:
