@@ -1,14 +1,19 @@
-"""Writes what is derived from the code: `schemas/*.json`, `docs/sources.md`, `docs/rules.md` (make docs). Tests fail when it is stale."""
+"""Writes what is derived from the code: `schemas/*.json`, and the pages of sources, rules and findings (make docs). Tests fail when it is
+stale."""
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
-from prefdata.checks.rules import RULES
+from prefdata.checks.rules import FAMILIES, RULES
 from prefdata.schema import generate
 from prefdata.sources import SOURCES, load
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from tests.checks.real_sets import COUNTS, SETS  # noqa: E402 - the counts that the tests hold the rules to
 
 
 def sources_page() -> str:
@@ -46,20 +51,50 @@ def rules_page() -> str:
     out = [
         "# Rules",
         "",
-        "What `prefdata validate` looks for. `--select PD2` takes all rules whose codes begin so. This page is generated from the code.",
-        "",
-        "| code | name | severity | finds |",
-        "|---|---|---|---|",
-        *[f"| [{r.code}](#{r.code.lower()}-{r.name}) | {r.name} | {r.severity} | {r.message} |" for r in RULES.values()],
+        "What `prefdata validate` looks for. `--select PD2` takes all rules whose codes begin so; rules marked *off* run only when they",
+        "are asked for (`--extend-select`). Limits are set with `--set CODE.limit=number`. This page is generated from the code.",
         "",
     ]
+    for prefix, title in FAMILIES.items():
+        out += [f"## {prefix}: {title}", "", "| code | name | severity | finds |", "|---|---|---|---|"]
+        for r in RULES.values():
+            if r.code.startswith(prefix):
+                notes = f"{'' if r.on else ' (off)'}{' (--fix)' if r.safe else ''}"
+                out.append(f"| [{r.code}](#{r.code.lower()}-{r.name}) | {r.name} | {r.severity}{notes} | {r.message} |")
+        out.append("")
     for r in RULES.values():
-        out += [f"## {r.code} {r.name}", "", f"{r.reason} Applies to: {', '.join(r.kinds)}.", ""]
-        out += [f"* bad: `{r.bad}`", f"* good: `{r.good}`", f"* fix: {r.fix}", ""]
+        out += [f"### {r.code} {r.name}", "", f"{r.reason} Applies to: {', '.join(r.kinds)}.", ""]
+        out += [f"* bad: `{r.bad}`", f"* good: `{r.good}`", f"* fix: {r.fix}"]
+        if r.limits:
+            out.append(f"* limits: {', '.join(f'`{name}` = {value:g}' for name, value in r.limits.items())}")
+        out.append("")
     return "\n".join(out)
 
 
-PAGES = {"sources.md": sources_page, "rules.md": rules_page}
+def findings_page() -> str:
+    """What the rules find in public sets: the counts that a test holds them to."""
+    counts = json.loads(COUNTS.read_text(encoding="utf-8"))
+    out = [
+        "# Findings in public sets",
+        "",
+        "What all rules, also those that are off by default, find in real data sets (or the parts of them that the tests use), checked",
+        "in place. A test holds every number. What is known of a set comes from its own documentation or from an independent count.",
+        "This page is generated.",
+        "",
+    ]
+    for name, s in SETS.items():
+        found = counts[name]
+        out += [f"## {name}", "", f"{found['rows']:,} rows. Known: {s.known}.", ""]
+        if found["counts"]:
+            out += ["| rule | findings |", "|---|---|"]
+            out += [f"| [{c} {RULES[c].name}](rules.md#{c.lower()}-{RULES[c].name}) | {n:,} |" for c, n in found["counts"].items()]
+        else:
+            out.append("No findings.")
+        out.append("")
+    return "\n".join(out)
+
+
+PAGES = {"sources.md": sources_page, "rules.md": rules_page, "findings.md": findings_page}
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job on real data, offline: convert six public sources, check the result, print the accounts and the findings.
+# The main job on real data, offline: convert six public sources, check the result, export it, print the accounts and the findings.
 # Exit code 1 of convert means that rows were rejected; they are kept, with the reason, beside the output.
 set -u
 data=examples/data
@@ -21,3 +21,4 @@ run convert "$data/tulu1_human_eval/annotations_part.csv.gz" -o "$out/tulu.jsonl
 run convert "$data/oasst_trees/en_trees_part.jsonl.gz" -o "$out/oasst.parquet" --to pair --pairs adjacent
 run convert "$data/xstest/xstest_v2_completions_gpt4.csv" -o "$out/xstest.jsonl"
 run validate "$out/*.parquet" "$out/tulu.jsonl" "$out/xstest.jsonl" --show 1
+run export "$out/hh.parquet" -o "$out/hh-trl" --to trl --split test=0.05

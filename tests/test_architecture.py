@@ -10,8 +10,17 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "prefdata"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LEVEL = {
-    **{"errors": 0, "version": 0, "options": 0, "schema": 1, "io": 2, "sources": 3},
-    **{"checks": 4, "conversion": 4, "export": 4, "api": 5, "cli": 6},
+    "errors": 0,
+    "version": 0,
+    "options": 0,
+    "schema": 1,
+    "io": 2,
+    "sources": 3,
+    "checks": 4,
+    "conversion": 4,
+    "export": 4,
+    "api": 5,
+    "cli": 6,
 }
 """A module may import from its own part and from lower levels; parts of one level do not know each other."""
 

@@ -89,7 +89,7 @@ def _tags(turns: Turns, column: str) -> Iterator[Hits]:
 
 
 _SIGN = "[\u00a1-\u00aa\u00ac-\u00ba\u00bc-\u00bf€ƒ†‡ˆ‰Š‹ŒŽ™šœžŸ]"
-"""What the second byte of a character becomes in Windows-1252, without letters' neighbours: quotes, dashes, dots."""
+"""What the second byte of a character becomes in Windows-1252, without the quotes, dashes and dots that true texts have after a letter."""
 _ANY = "[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"
 _C1 = "|".join(rf"\x{{{c:x}}}" for c in range(0x80, 0xA0) if c != 0x85)
 
@@ -136,6 +136,7 @@ RULES = (
         good='"content": "café"',
         fix="decode the source again with the right encoding",
         row=control_character,
+        safe=True,
     ),
     Rule(
         code="PD114",
@@ -147,6 +148,7 @@ RULES = (
         good='"content": "paypal"',
         fix="remove the characters, and look at what they hid",
         row=hidden_character,
+        safe=True,
     ),
     Rule(
         code="PD116",

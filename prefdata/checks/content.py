@@ -13,7 +13,7 @@ TOKENS = (
     r"<\|[a-zA-Z0-9_]{2,40}\|>|<｜[^<>｜]{2,40}｜>|\[/?INST\]|<</?SYS>>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn|extra_id_[0-9]+)>"
     r"|\[gMASK\]|\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|</s>\s*<s>|^[^<]*</s>\s*$|^\s*<s>(?:[^<]|<[^/])*(?:</s>\s*)?$"
 )
-"""Special tokens of chat templates. <s> is also a tag of HTML: it counts alone, at the end of a text."""
+"""Special tokens of chat templates. <s> is also a tag of HTML: it counts at the start or end of a text, without its other half."""
 TOKEN_SCREEN = (
     r"<\||<｜|\[INST|\[/INST|<<SYS|<</SYS|<bos|<eos|<pad|<unk|<start_of_turn|<end_of_turn|<extra_id_|<s>|</s>|\[gMASK|\[AVAILABLE_TOOLS"
     r"|\[TOOL_|\[/AVAIL|\[/TOOL_"
@@ -46,7 +46,7 @@ def _of(h: Hits, which: Mask) -> Hits:
 
 RESIDUE = {
     "HTML entities": (r"&(?:amp|lt|gt|quot|nbsp|apos|#39|#x27|#34|#8217|#160);", "&(?:amp|lt|gt|quot|nbsp|apos|#)"),
-    "HTML tags": (r"</?(?:p|br|div|span)(?: [^<>]*)?/?>", "<p>|<br|<div|<span|</p>|</div>|</span>"),
+    "HTML tags": (r"</?(?:p|br|div|span)(?: [^<>]*)?/?>", "<p>|<p |<br|<div|<span|</p>|</div>|</span>"),
     "escaped line ends": (r"[a-z.,:;!?)*]\\n(?:\\n|\\t|[A-Z0-9*#-])", r"\\n\\n|\\n[A-Z0-9*#-]"),
 }
 CODE = r"```|HTML|[Hh]tml|<!(?:doctype|DOCTYPE)|XML|[Ee]scap|[Mm]arkup|[Rr]egex|[Jj]ava[Ss]cript|[Pp]ython| code"

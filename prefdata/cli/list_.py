@@ -9,7 +9,7 @@ import typer
 
 from prefdata.cli.options import guarded
 
-HELP = """List the sources that can be converted, or the rules of validate (which run unless asked for, and their limits).
+HELP = """List the sources that can be converted, the rules of validate (with their limits), or the targets of export.
 
 Examples:
 
@@ -55,8 +55,22 @@ def _rules() -> list[dict[str, Any]]:
     ]
 
 
-TABLES: dict[str, Callable[[], list[dict[str, Any]]]] = {"sources": _sources, "rules": _rules}
-SHOWN = {"sources": ("name", "kind", "title"), "rules": ("code", "name", "severity", "on", "limits")}
+def _exporters() -> list[dict[str, Any]]:
+    from prefdata.export.targets import TARGETS, load
+
+    return [
+        {"name": n, "form": form, "kind": f.kind, "what": f.what, "can": sorted(f.can), "version": t.version, "url": t.url}
+        for n, t in ((n, load(n)) for n in TARGETS)
+        for form, f in t.forms.items()
+    ]
+
+
+TABLES: dict[str, Callable[[], list[dict[str, Any]]]] = {"sources": _sources, "rules": _rules, "exporters": _exporters}
+SHOWN = {
+    "sources": ("name", "kind", "title"),
+    "rules": ("code", "name", "severity", "on", "limits"),
+    "exporters": ("name", "form", "kind", "what"),
+}
 """What a line of text shows; --json has everything."""
 
 
@@ -67,7 +81,7 @@ def _cell(value: Any) -> str:
 
 
 def command(
-    what: Annotated[Literal["sources", "rules"], typer.Argument(help="What to list.")],
+    what: Annotated[Literal["sources", "rules", "exporters"], typer.Argument(help="What to list.")],
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     def show() -> int:

@@ -9,9 +9,9 @@ import typer
 
 COMMANDS = {
     "convert": "Turn raw sources into validated pair, binary or listwise records.",
-    "validate": "Check record files: schema, ids and preference rules.",
+    "validate": "Check preference data, any layout in place, like a linter.",
     "export": "Write records to a folder that a trainer loads as it is.",
-    "list": "List the sources or the rules.",
+    "list": "List the sources, the rules or the export targets.",
     "schema": "Print the JSON Schema of a kind.",
 }
 

@@ -46,6 +46,7 @@ class Files:
         """Append encoded rows to the current part of a split."""
         if not rows:
             return
+        split = self.form.splits.get(split, split)  # two splits of one name share a file
         parts = self.parts.setdefault(split, [])
         size = len(data) if self.form.file == "parquet" else sum(map(len, data)) + len(data)
         full = parts and self.part_bytes is not None and parts[-1].bytes + size > self.part_bytes
@@ -59,10 +60,9 @@ class Files:
         """Finish all files and give them their names. Splits that got no rows have no file."""
         out = []
         for split, parts in self.parts.items():
-            name = self.form.splits.get(split, split)
             for i, part in enumerate(parts):
                 part.close()
-                path = self._name(name, i, len(parts))
+                path = self._name(split, i, len(parts))
                 os.makedirs(os.path.dirname(os.path.join(self.folder, path)) or self.folder, exist_ok=True)
                 os.replace(part.path, os.path.join(self.folder, path))
                 sync(os.path.join(self.folder, path))

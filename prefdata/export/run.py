@@ -179,7 +179,7 @@ def export_shard(shard: Shard, job: Job, columns: dict[str, pl.DataType]) -> Don
     for p in problems(batch.df, job.file.kind):
         why.setdefault(p.row, Reject(batch.line_of(p.row), p.code, p.message, p.field, batch.raw(p.row)))
     df = batch.df if not why else batch.df.with_row_index("_i").filter(~pl.col("_i").is_in(list(why))).drop("_i")
-    df = df.select(c for c in columns if c in df.columns)
+    df = df.select(pl.col(c).cast(t) if c in df.columns else pl.lit(None, t).alias(c) for c, t in columns.items())
     reasons = df.select(skip(df, job.file.kind, job.form, job.options))["_skip"]
     good = df.filter(reasons.is_null()) if reasons.null_count() < len(reasons) else df
     rows = _rows(good, job)

@@ -42,7 +42,7 @@ SETS = {
     "LLMBar Adversarial Neighbor": RealSet(("llmbar/Adversarial_Neighbor.dataset.json",), "written so that the worse answer looks better"),
     "LLMBar Adversarial GPTInst": RealSet(("llmbar/Adversarial_GPTInst.dataset.json",), "as above"),
     "OASST1 trees (listwise)": RealSet(
-        ("oasst_trees/en_trees_part.jsonl.gz",), "ranks without gaps, 151 groups; 21 only children have no rank"
+        ("oasst_trees/en_trees_part.jsonl.gz",), "151 groups with ranks without gaps; 21 only children have no rank"
     ),
     "PandaLM test set": RealSet(("pandalm_testset/testset-v1.json",), "three votes per pair, ties dropped"),
     "Topical-Chat scores (listwise)": RealSet(

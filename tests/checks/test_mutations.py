@@ -212,13 +212,12 @@ def test_damage_is_found_where_it_is(layout: str, name: str, tmp_path: Path) -> 
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
     whole.write_bytes(b"\n".join(lines) + b"\n")
     broken.write_bytes(b"\n".join([*lines[:place], *damage.lines, *lines[place + 1 :]]) + b"\n")
-    before = Counter(
-        (f.code, f.line + (f.line + (damage.damaged == 0) > place + 1) * (len(damage.lines) - 1)) for f in findings(whole, layout)
-    )
+    others = [f for f in findings(whole, layout) if f.line != place + 1]
+    before = Counter((f.code, f.line + (f.line > place + 1) * (len(damage.lines) - 1)) for f in others)
     found = findings(broken, layout)
     new = [f for f in found if not before[(f.code, f.line)]]
-    assert {f.line for f in new} == {place + 1 + damage.damaged}, new
-    hit = [f for f in new if f.code in damage.codes]
+    assert place + 1 + damage.damaged in {f.line for f in new} <= set(range(place + 1, place + 1 + len(damage.lines))), new
+    hit = [f for f in new if f.code in damage.codes and f.line == place + 1 + damage.damaged]
     assert hit, new
     if damage.field is not None and hit[0].code != "PD101":
         top = damage.field.split(".")[0].split("[")[0]

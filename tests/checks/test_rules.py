@@ -79,13 +79,15 @@ def test_wrong_options(tmp_path: Path) -> None:
 
 
 def test_real_hh(real: Callable[[str], Path], tmp_path: Path) -> None:
-    """What convert keeps of HH-RLHF has no error. The warnings were looked at one by one: 22 answers hold a transcript marker, one
-    is the beginning of the other answer."""
+    """What convert keeps of HH-RLHF has no error and is checked as the transcripts are. The warnings were looked at one by one: 22 answers
+    hold a transcript marker, one is the beginning of the other answer, two repeat the prompt, two are dots alone, one goes in circles."""
+    source = str(real("hh_rlhf_harmless/harmless_base_test_part.jsonl.gz"))
     out = str(tmp_path / "hh.parquet")
-    prefdata.convert(str(real("hh_rlhf_harmless/harmless_base_test_part.jsonl.gz")), out)
-    result = prefdata.validate(out)
-    assert (result.rows, result.exit_code) == (1725, 0)
-    assert result.counts == {"PD203": 1, "PD204": 22}
+    prefdata.convert(source, out)
+    result, raw = prefdata.validate(out), prefdata.validate(source)
+    assert (result.rows, result.exit_code, raw.rows, raw.exit_code) == (1725, 0, 1734, 1)
+    assert result.counts == {"PD203": 1, "PD204": 22, "PD213": 2, "PD702": 29, "PD703": 51, "PD706": 11, "PD707": 1, "PD709": 2}
+    assert raw.counts == {**result.counts, "PD103": 4, "PD105": 3, "PD207": 2}
 
 
 def test_the_gate_uses_the_catalogues_names() -> None:

@@ -11,6 +11,17 @@ from prefdata.export.target import Target
 
 TARGETS = {
     "trl": "trl:TRL",
+    "llama-factory": "llama_factory:LLAMA_FACTORY",
+    "openrlhf": "openrlhf:OPENRLHF",
+    "axolotl": "axolotl:AXOLOTL",
+    "nemo-rl": "nemo_rl:NEMO_RL",
+    "torchtune": "torchtune:TORCHTUNE",
+    "verl": "verl:VERL",
+    "halos": "halos:HALOS",
+    "ms-swift": "ms_swift:MS_SWIFT",
+    "align-anything": "align_anything:ALIGN_ANYTHING",
+    "azure-dpo": "openai_dpo:AZURE_DPO",
+    "openai-dpo": "openai_dpo:OPENAI_DPO",
     "jsonl": "plain:JSONL",
     "csv": "plain:CSV",
     "hub": "plain:HUB",
