@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from prefdata.checks.rule import Rule
-from prefdata.checks.screens import BEYOND_ASCII, blocks_of, hits, says, sift, where
+from prefdata.checks.screens import blocks_of, hits, says, sift, where
 from prefdata.checks.view import Hits, Ints, Turns, View
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{FFFD}]"
@@ -114,14 +114,24 @@ UNUSUAL = (
 """Characters that a text which is not in NFC has at least one of."""
 
 
+def _beyond_latin(turns: Turns) -> Ints:
+    """Turns with a character from U+0300 on that is no dash, quote or dot of U+2010 to U+203F: all others are in NFC."""
+    blocks = blocks_of(turns)
+    at = np.flatnonzero(blocks.bytes >= 0xCC)
+    two, three = blocks.bytes[np.minimum(at + 1, len(blocks.bytes) - 1)], blocks.bytes[np.minimum(at + 2, len(blocks.bytes) - 1)]
+    at = at[(blocks.bytes[at] != 0xE2) | (two != 0x80) | (three < 0x90)]
+    return np.unique(np.searchsorted(blocks.offsets, at, side="right") - 1)
+
+
 def not_normalised(v: View) -> list[Hits]:
     out: list[Hits] = []
     for c in v.columns:
         turns = v.turns(c)
-        some = sift(turns, BEYOND_ASCII, says(UNUSUAL), screen=BEYOND_ASCII)
+        at = _beyond_latin(turns)
+        some = turns.flat[at].with_columns(turn=pl.Series(at, dtype=pl.Int64)).filter(says(UNUSUAL))
         # polars cannot ask this without making the normal form of every text; the loop is over texts with such characters only
-        at = [n for n, text in some.select("turn", "content").iter_rows() if not unicodedata.is_normalized("NFC", text)]
-        out += hits(turns, np.array(at, dtype=np.int64), c)
+        odd = [n for n, text in some.select("turn", "content").iter_rows() if not unicodedata.is_normalized("NFC", text)]
+        out += hits(turns, np.array(odd, dtype=np.int64), c)
     return out
 
 

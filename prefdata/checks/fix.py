@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from prefdata.checks.characters import RTL, SPACELESS
 from prefdata.checks.options import ValidateOptions
 from prefdata.errors import UsageError
 from prefdata.io import account
@@ -32,11 +33,12 @@ from prefdata.schema.valid import problems
 from prefdata.sources.intake import Intake, intake, read_rows
 from prefdata.version import __version__
 
-TEXT = {
-    "PD107": r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]",
-    "PD114": r"[\x{200B}\x{2060}\x{FEFF}\x{200E}\x{200F}\x{061C}\x{202A}-\x{202E}\x{2066}-\x{2069}\x{E0000}-\x{E007F}]",
+TEXT: dict[str, tuple[str, str | None]] = {
+    "PD107": (r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", None),
+    "PD114": (r"[\x{AD}\x{200B}\x{2060}-\x{2064}\x{FEFF}\x{202A}-\x{202E}\x{2066}-\x{2069}]", f"{RTL}|{SPACELESS}"),
 }
-"""Characters that are taken out of every text, by the rule that finds them. U+FFFD stays: nobody knows what stood there."""
+"""Characters that are taken out of every text, by the rule that finds them, but for texts in scripts that need them. U+FFFD stays: nobody
+knows what stood there."""
 
 FIXED = (*TEXT, "PD006", "PD106", "PD109")
 """The rules whose findings --fix repairs."""
@@ -150,16 +152,19 @@ def _cleaned(df: pl.DataFrame, fixed: Counter[str]) -> tuple[pl.DataFrame, np.nd
     """The frame with clean texts, and which rows were changed."""
     changed = np.zeros(df.height, dtype=bool)
     turns = [c for c, t in df.schema.items() if c in ("prompt", "chosen", "rejected", "completion", "completions")]
-    for code, pattern in TEXT.items():
-        dirty = df.select(pl.any_horizontal(_texts(c, df.schema[c]).str.contains(pattern) for c in turns).fill_null(False).alias("d"))["d"]
-        if dirty.any():
-            fixed[code] += int(dirty.sum())
-            changed |= dirty.to_numpy()
-            df = df.with_columns(_mapped(c, df.schema[c], pattern) for c in turns)
+    for code, (pattern, unless) in TEXT.items():
+        found = df.select(pl.any_horizontal(_texts(c).str.contains(pattern) for c in turns).fill_null(False).alias("f"))["f"]
+        if found.any():
+            clean = df.with_columns(_mapped(c, df.schema[c], pattern, unless) for c in turns)
+            dirty = pl.any_horizontal(pl.col(c).ne_missing(clean[c]) for c in turns)
+            now = df.select(dirty.alias("d"))["d"].to_numpy()
+            fixed.update({code: int(now.sum())} if now.any() else {})
+            changed |= now
+            df = clean
     return df, changed
 
 
-def _texts(column: str, dtype: pl.DataType) -> pl.Expr:
+def _texts(column: str) -> pl.Expr:
     """All texts of a column of turns (or of candidates) of a row as one."""
     content = pl.element().struct.field("content")
     if column == "completions":
@@ -168,8 +173,12 @@ def _texts(column: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(column).list.eval(content).list.join("\n")
 
 
-def _mapped(column: str, dtype: pl.DataType, pattern: str) -> pl.Expr:
-    clean = pl.element().struct.with_fields(pl.field("content").str.replace_all(pattern, ""))
+def _mapped(column: str, dtype: pl.DataType, pattern: str, unless: str | None) -> pl.Expr:
+    content = pl.field("content")
+    text = content.str.replace_all(pattern, "")
+    if unless:
+        text = pl.when(content.str.contains(unless)).then(content).otherwise(text).alias("content")
+    clean = pl.element().struct.with_fields(text)
     if column == "completions":
         messages = pl.field("messages").list.eval(clean)
         return as_dtype(pl.col(column).list.eval(pl.element().struct.with_fields(messages)), dtype, dtype)

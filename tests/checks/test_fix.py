@@ -66,6 +66,13 @@ def test_clean_records_stay_as_they_are(tmp_path_factory: pytest.TempPathFactory
         assert prefdata.read(result.out).equals(prefdata.read(str(folder / "in.parquet")))
 
 
+def test_marks_that_a_script_needs_stay(tmp_path: Path) -> None:
+    hebrew = pair("\u05e9\u05dc\u05d5\u05dd\u200f!", "a\u00adb")
+    result = fix(write(tmp_path / "in.jsonl", [hebrew]), str(tmp_path / "out.jsonl"))
+    fixed = json.loads((tmp_path / "out.jsonl").read_text())
+    assert (fixed["chosen"], fixed["rejected"][0]["content"], result.fixed) == (hebrew["chosen"], "ab", {"PD114": 1})
+
+
 def test_wrong_use(tmp_path: Path) -> None:
     path = write(tmp_path / "in.jsonl", [GOOD])
     with pytest.raises(UsageError, match="is the input"):

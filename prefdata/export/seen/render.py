@@ -23,7 +23,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MEMORY = 1 << 30
-CPU_SECONDS = 10
+CPU_SECONDS = 5
 """For one batch; a batch of ordinary conversations takes some milliseconds."""
 LARGEST = 1 << 26
 """Characters of one rendered record."""
@@ -115,7 +115,7 @@ class Renderer:
         try:
             definitions = None if tools is None else json.loads(tools)
             texts = [self.one(prompt, definitions, True), *[self.one(prompt + a, definitions, False) for a in answers]]
-        except (jinja2.exceptions.SecurityError, MemoryError, OverflowError) as e:
+        except (jinja2.exceptions.SecurityError, MemoryError, OverflowError, OSError) as e:
             raise Refused(shown(e)) from None
         except Exception as e:  # any error of a template is an answer: the trainer would get it as well
             return {"error": shown(e)}
@@ -130,7 +130,9 @@ def shown(e: BaseException) -> str:
 
 
 def give_up_rights() -> None:
-    datetime.now().strftime("%c")  # reads the time zone while files can be opened
+    """What would open files later is done first: the time zone, the codec of escapes, what jinja2 and Python import when they need it."""
+    warm = Renderer({"default": "{{ '\\n' ~ strftime_now('%c') ~ messages | pprint }}{{ raise_exception('') }}"}, {})
+    warm.record([{"role": "user"}], [], None)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     for right in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE, resource.RLIMIT_CORE):
         resource.setrlimit(right, (0, 0))
@@ -157,7 +159,7 @@ def main() -> None:
             answer = {"refused": str(e)}
         except jinja2.TemplateSyntaxError as e:
             answer = {"refused": f"line {e.lineno}: {shown(e)}"}
-        except (MemoryError, RecursionError, jinja2.TemplateError, OverflowError) as e:
+        except Exception as e:  # constant expressions are computed when the template is compiled
             answer = {"refused": shown(e)}
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
         sys.stdout.buffer.flush()
