@@ -28,10 +28,14 @@ SCRIPTS = {
 }
 
 
+COUNTS = [pl.col("t").str.count_matches(pattern).cast(pl.Int64).alias(name) for name, pattern in SCRIPTS.items()]
+
+
 def script_of(texts: pl.Series, letters: int, share: float) -> pl.Series:
     """The script that most letters of each text are of; null where there are few letters, or no script has the share."""
-    heads = pl.DataFrame({"t": texts.str.head(HEAD)})
-    counts = heads.select(pl.col("t").str.count_matches(p).cast(pl.Int64).alias(name) for name, p in SCRIPTS.items())
+    if not len(texts):
+        return pl.Series("s", [], dtype=pl.String)
+    counts = pl.DataFrame({"t": texts.str.head(HEAD)}).select(COUNTS)
     # kana make a text Japanese, whose other characters are Han
     kana = pl.col("Japanese") * 5 > pl.col("Han")
     counts = counts.with_columns(
@@ -49,6 +53,8 @@ def language_mix(v: View, letters: int = 12, share: float = 0.6) -> list[Hits]:
     look = _wide(asked)
     for c in v.answers:
         look[rows[c][_wide(v.turns(c).content)]] = True
+    if not look.any():
+        return []
     place = np.cumsum(look) - 1
     prompts = script_of(asked.filter(look), letters, share)
     out: list[Hits] = []
