@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint fix docs bench clean
+.PHONY: setup demo test test-consumers lint fix docs bench clean
 
 setup: $(READY)
 
@@ -18,6 +18,10 @@ demo: setup
 
 test: setup lint
 	$(BIN)/python -m pytest -n 2
+
+# Each trainer reads exported files with its own loader, in an environment of its own below .venv-consumers (about 1 GB each).
+test-consumers: setup
+	$(BIN)/python tests/consumers_external/run.py $(CONSUMERS)
 
 lint: setup
 	$(BIN)/ruff check .

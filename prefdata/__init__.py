@@ -5,6 +5,7 @@ import prefdata
 result = prefdata.convert("hh/*.jsonl.gz", "pairs.parquet")
 frame = prefdata.read("pairs.parquet")
 findings = prefdata.validate("pairs.parquet")
+prefdata.export("pairs.parquet", "out", to="trl", split={"test": 0.02})
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any
 from prefdata.errors import InputError, PrefdataError, UsageError
 from prefdata.version import __version__
 
-__all__ = ["InputError", "PrefdataError", "UsageError", "__version__", "convert", "read", "validate"]
+__all__ = ["InputError", "PrefdataError", "UsageError", "__version__", "convert", "export", "read", "validate"]
 
-_API = ("convert", "read", "validate")
+_API = ("convert", "export", "read", "validate")
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from prefdata.checks.result import ValidateResult
     from prefdata.conversion.run import ConvertResult
+    from prefdata.export.run import ExportResult
 
 
 def convert(inputs: str | list[str], out: str, **options: Any) -> ConvertResult:
@@ -38,6 +39,20 @@ def validate(data: str | list[str], **options: Any) -> ValidateResult:
     from prefdata.checks.run import validate as run
 
     return run(data, checked(ValidateOptions, options))
+
+
+def export(data: str | list[str], out: str, **options: Any) -> ExportResult:
+    """Write record files to a folder for a trainer (`to="trl"`); see `prefdata export --help` for the options.
+
+    Returns the account; `result.exit_code` is 1 when rows were rejected or the target will refuse the files. Raises UsageError, InputError.
+
+        result = prefdata.export("pairs.parquet", "out", to="trl", split={"test": 0.02})
+        result.counts  # {"read": 836, "kept": 836, "dropped": {}, "rejected": {}}
+    """
+    from prefdata.export.options import ExportOptions
+    from prefdata.export.run import export as run
+
+    return run(data, out, checked(ExportOptions, options))
 
 
 def read(path: str, kind: str | None = None) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from prefdata.export.target import Form, Part
-from prefdata.io.write import ROW_GROUP, parquet_writer, sync, to_arrow
+from prefdata.io.write import ROW_GROUP, HashedFile, encode, parquet_writer, sync, to_arrow
 
 BOM = b"\xef\xbb\xbf"
 FORMULA = r"^[=+\-@\t\r]"
@@ -16,16 +16,16 @@ FORMULA = r"^[=+\-@\t\r]"
 
 
 def encoded(df: pl.DataFrame, form: Form) -> Any:
-    """Rows as the writer appends them: an Arrow table, or a list of lines. A frame with the one column `_json` has ready JSON texts."""
+    """Rows as the writer appends them: an Arrow table, or lines, each with its end. A frame with the one column `_json` has ready JSON
+    texts."""
     if form.file == "parquet":
         return to_arrow(df)
     if df.columns == ["_json"]:
-        return [line.encode() for line in df["_json"]]
+        return "\n".join([*df["_json"], ""]).encode()
     if form.file == "csv":
         safe = [pl.when(pl.col(c).str.contains(FORMULA)).then("'" + pl.col(c)).otherwise(pl.col(c)).alias(c) for c in _texts(df)]
-        return [df.with_columns(safe).write_csv(include_header=False).encode()]
-    data = df.write_ndjson().encode()
-    return [data.removesuffix(b"\n")] if data else []
+        return df.with_columns(safe).write_csv(include_header=False).encode()
+    return encode(df, "jsonl")
 
 
 def _texts(df: pl.DataFrame) -> list[str]:
@@ -48,7 +48,7 @@ class Files:
             return
         split = self.form.splits.get(split, split)  # two splits of one name share a file
         parts = self.parts.setdefault(split, [])
-        size = len(data) if self.form.file == "parquet" else sum(map(len, data)) + len(data)
+        size = data.nbytes if self.form.file == "parquet" else len(data)
         full = parts and self.part_bytes is not None and parts[-1].bytes + size > self.part_bytes
         if full or not parts:
             if full:
@@ -66,7 +66,7 @@ class Files:
                 os.makedirs(os.path.dirname(os.path.join(self.folder, path)) or self.folder, exist_ok=True)
                 os.replace(part.path, os.path.join(self.folder, path))
                 sync(os.path.join(self.folder, path))
-                out.append(Part(path, split, part.rows, os.path.getsize(os.path.join(self.folder, path))))
+                out.append(Part(path, split, part.rows, os.path.getsize(os.path.join(self.folder, path)), part.sha256))
         return out
 
     def _name(self, split: str, i: int, n: int) -> str:
@@ -80,7 +80,7 @@ class _File:
 
     def __init__(self, path: str, form: Form, empty: pl.DataFrame) -> None:
         self.path, self.form, self.rows = path, form, 0
-        self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
+        self._file = HashedFile(path)
         self._parquet = parquet_writer(self._file, to_arrow(empty).schema) if form.file == "parquet" else None
         if form.file == "csv":
             self._file.write(empty.write_csv().encode())
@@ -91,16 +91,17 @@ class _File:
     def bytes(self) -> int:
         return self._file.tell()
 
+    @property
+    def sha256(self) -> str:
+        return self._file.digest.hexdigest()
+
     def append(self, data: Any, rows: int) -> None:
         if self._parquet is not None:
             self._parquet.write_table(data, row_group_size=ROW_GROUP)
-        elif self.form.file == "csv":
-            self._file.writelines(data)
         elif self.form.file == "json":
-            lines = b"\n".join(data).replace(b"\n", b",\n")
-            self._file.write((b",\n" if self.rows else b"[\n") + lines)
+            self._file.write((b",\n" if self.rows else b"[\n") + data[:-1].replace(b"\n", b",\n"))
         else:
-            self._file.writelines(line + b"\n" for line in data)
+            self._file.write(data)
         self.rows += rows
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from prefdata.export.target import REASONS, Form, Part, Target, Written
 from prefdata.export.targets import load
 from prefdata.io import account, runner
 from prefdata.io.account import Counts
+from prefdata.io.columns import as_dtype
 from prefdata.io.open import opened
 from prefdata.io.own import OwnFile, own_file
 from prefdata.io.plan import Shard, plan
@@ -112,7 +113,7 @@ def export(data: list[str] | str, out: str, options: ExportOptions, progress: Pr
                 folder.write_text(work, path, content)
             warnings = target.complain(written)
             rejects = "rejects.jsonl" if counts.rejected else None
-            listed = [{**p._asdict(), "sha256": account.sha256_of(os.path.join(work, p.path))} for p in parts]
+            listed = [p._asdict() for p in parts]
             listed += [{"path": p, "split": None, "rows": 0, "bytes": len(text.encode())} for p, text in extra.items()]
             result = ExportResult(out, target.name, name, counts.as_dict(), listed, dict(sorted(lost_.items())), warnings, rejects)
             if "README.md" not in extra:
@@ -179,17 +180,17 @@ def export_shard(shard: Shard, job: Job, columns: dict[str, pl.DataType]) -> Don
     for p in problems(batch.df, job.file.kind):
         why.setdefault(p.row, Reject(batch.line_of(p.row), p.code, p.message, p.field, batch.raw(p.row)))
     df = batch.df if not why else batch.df.with_row_index("_i").filter(~pl.col("_i").is_in(list(why))).drop("_i")
-    df = df.select(pl.col(c).cast(t) if c in df.columns else pl.lit(None, t).alias(c) for c, t in columns.items())
+    have = df.schema
+    df = df.select((as_dtype(pl.col(c), have[c], t) if c in have else pl.lit(None, t)).alias(c) for c, t in columns.items())
     reasons = df.select(skip(df, job.file.kind, job.form, job.options))["_skip"]
     good = df.filter(reasons.is_null()) if reasons.null_count() < len(reasons) else df
     rows = _rows(good, job)
     rejects = sorted([*batch.rejects, *why.values()], key=lambda r: r.line)
     counts = Counts(batch.read, good.height, Counter(reasons.drop_nulls().to_list()), Counter(r.code for r in rejects), good.height)
     seen = Counter({(s or "", p or ""): n for s, p, n in _provenance(good)})
-    by_split = {
-        str(split): (encoded(part.drop("_split"), job.form), part.height)
-        for (split,), part in rows.group_by("_split", maintain_order=True)
-    }  # fmt: skip
+    whole = rows.height == 0 or rows["_split"].n_unique() == 1
+    parts = [rows] if whole else rows.partition_by("_split", maintain_order=True)
+    by_split = {str(p["_split"][0]): (encoded(p.drop("_split"), job.form), p.height) for p in parts if p.height}
     return Done(by_split, counts, Counter(lost(good, job.form)), seen, rejects, batch.line_count, shard.unit, shard.packed)
 
 

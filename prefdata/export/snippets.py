@@ -41,12 +41,12 @@ def test_file(w: Written) -> str | None:
     return next(iter(test_files(w)), None)
 
 
-def sh(*words: str, note: str = "") -> str:
-    """A script of one command. Words are quoted, except that an option stands as it is."""
+def sh(program: str, *words: str, note: str = "") -> str:
+    """A script of one command: the program as it stands, then quoted words, an option and its value on one line."""
     comment = "".join(f"# {line}\n" for line in note.splitlines())
-    lines: list[str] = []
-    for word in words:
-        if lines and not word.startswith("-") and lines[-1].startswith("-") and " " not in lines[-1]:
+    lines = [program]
+    for last, word in zip(("", *words), words, strict=False):
+        if last.startswith("-") and not word.startswith("-"):
             lines[-1] += " " + shlex.quote(word)
         else:
             lines.append(shlex.quote(word))

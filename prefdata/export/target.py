@@ -16,12 +16,13 @@ Rows = Callable[[pl.DataFrame, ExportOptions], pl.DataFrame]
 
 
 class Part(NamedTuple):
-    """One written file: its path in the output folder, split, rows and bytes."""
+    """One written file: its path in the output folder, split, rows, bytes and hash."""
 
     path: str
     split: str
     rows: int
     bytes: int
+    sha256: str = ""
 
 
 class Written(NamedTuple):

@@ -116,7 +116,7 @@ class _Parts(list[bytes]):
         return len(data)
 
 
-class _Hashing(io.RawIOBase):
+class HashedFile(io.RawIOBase):
     """A file that is only appended to, and its SHA-256 as it grows."""
 
     def __init__(self, path: str) -> None:
@@ -148,7 +148,7 @@ class Writer:
     def __init__(self, path: str, form: str, empty: Any) -> None:
         self._parquet: Any = None
         self._stream: Any = None
-        self._raw = _Hashing(path)
+        self._raw = HashedFile(path)
         if form == "parquet":
             self._parquet = parquet_writer(self._raw, empty.schema)
         else:

@@ -40,7 +40,9 @@ def tokenizer():
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     inner.decoder = decoders.ByteLevel()
     inner.add_special_tokens(marks)
-    tok = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|im_end|>", pad_token="<|endoftext|>", clean_up_tokenization_spaces=False)
+    tok = PreTrainedTokenizerFast(
+        tokenizer_object=inner, eos_token="<|im_end|>", pad_token="<|endoftext|>", clean_up_tokenization_spaces=False
+    )
     tok.chat_template = CHATML
     return tok
 
@@ -58,4 +60,5 @@ def report(rows, what, *packages):
     """The line that run.py reads."""
     from importlib.metadata import version
 
-    print("RESULT " + json.dumps({"rows": rows, "what": what, "versions": {p: version(p) for p in packages}}))
+    versions = {p: version(p) for p in packages}
+    sys.stdout.write("\nRESULT " + json.dumps({"rows": rows, "what": what, "versions": versions}) + "\n")

@@ -18,7 +18,6 @@ import tempfile
 from pathlib import Path
 from urllib.request import urlopen
 
-import polars as pl
 from samples import SAMPLES, expected, write_samples
 
 from prefdata.export.options import ExportOptions
@@ -46,6 +45,8 @@ def python_of(name: str) -> str:
     wanted = "".join((here / f).read_text() for f in ("requirements.txt", "nodeps.txt", "sources.txt") if (here / f).exists())
     ready = home / ".ready"
     if not ready.exists() or ready.read_text() != wanted:
+        VENVS.mkdir(exist_ok=True)
+        (VENVS / ".gitignore").write_text("*\n")
         shutil.rmtree(home, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
         pip = [str(home / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -94,16 +95,16 @@ def main(names: list[str]) -> int:
     with tempfile.TemporaryDirectory() as tmp:
         work = Path(tmp)
         write_samples(work)
-        print("| consumer | form, what was loaded | rows | result |\n|---|---|---|---|")
+        sys.stdout.write("| consumer | form, what was loaded | rows | result |\n|---|---|---|---|\n")
         for name in names or CONSUMERS:
             target, forms = CONSUMERS[name]
             for form in forms:
                 row = checked(name, target, form, work)
                 failed |= row[3].startswith("FAILED")
-                print("| " + " | ".join(row) + " |", flush=True)
+                sys.stdout.write("| " + " | ".join(row) + " |\n")
+                sys.stdout.flush()
     return int(failed)
 
 
 if __name__ == "__main__":
-    pl.Config.set_verbose(False)
     sys.exit(main(sys.argv[1:]))

@@ -23,7 +23,17 @@ FILES = {
     "xstest.parquet": ("xstest/xstest_v2_completions_gpt4.csv", "binary"),
     "lists.parquet": ("oasst_trees/en_trees_part.jsonl.gz", "listwise"),
 }
-ODD = ["é e\u0301", "𝄞 \U0001f469\u200d\U0001f52c", "\u2028 \u2029 \x85", "\u202eabc\u202c", '"\\n" \\ \t {x} {{y}}', "漢字 العربية", "=1+1", "<b>&amp;", "nul\x00l"]
+ODD = [
+    "é e\u0301",
+    "𝄞 \U0001f469\u200d\U0001f52c",
+    "\u2028 \u2029 \x85",
+    "\u202eabc\u202c",
+    '"\\n" \\ \t {x} {{y}}',
+    "漢字 العربية",
+    "=1+1",
+    "<b>&amp;",
+    "nul\x00l",
+]
 SAMPLES = {
     "pair": ["hh.parquet", "tulu.parquet", "llmbar.parquet", "pku.parquet", "oasst.parquet", "made-pair.parquet"],
     "binary": ["xstest.parquet", "made-binary.parquet"],

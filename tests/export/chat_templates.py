@@ -22,7 +22,8 @@ STRICT = (
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
     "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('Conversation roles must alternate user/assistant') }}{% endif %}"
-    "{% if message['role'] == 'user' %}[INST] {{ message['content'] }} [/INST]{% else %} {{ message['content'] }}</s>{% endif %}{% endfor %}"
+    "{% if message['role'] == 'user' %}[INST] {{ message['content'] }} [/INST]{% else %}"
+    " {{ message['content'] }}</s>{% endif %}{% endfor %}"
 )
 GENERATION = (
     "{%- for message in messages %}\n{%- if message.role == 'assistant' %}\n<|im_start|>assistant\n"
@@ -31,7 +32,8 @@ GENERATION = (
     "{%- if add_generation_prompt %}<|im_start|>assistant\n{%- endif %}"
 )
 TOOLS = (
-    "{% set ns = namespace(n=0) %}{% if tools %}<|im_start|>system\n{{ tools | tojson(indent=2) }} {{ strftime_now('%Y') }}<|im_end|>\n{% endif %}"
+    "{% set ns = namespace(n=0) %}{% if tools %}"
+    "<|im_start|>system\n{{ tools | tojson(indent=2) }} {{ strftime_now('%Y') }}<|im_end|>\n{% endif %}"
     "{% for message in messages %}{% if message.role == 'system' %}{% continue %}{% endif %}{% set ns.n = ns.n + 1 %}"
     "<|im_start|>{{ message.role }} {{ ns.n }}\n{{ message.content }}"
     "{% if message.tool_calls is defined %}{{ message.tool_calls | tojson }}{% endif %}<|im_end|>\n{% endfor %}"
@@ -69,5 +71,7 @@ def bytes_(texts: list[str], size: int = 1000) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False))
+    tokenizer.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=size, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+    )
     return tokenizer

@@ -235,7 +235,7 @@ def test_the_command_names_the_files_and_quotes_them(run: Convert, tmp_path: Pat
     [
         ("a,b", "m", "has a comma: align-anything takes it for a list of data sets"),
         ("rows_json", "m", "ends in 'json' or 'jsonl'"),
-        ("rows.jsonl", "m", "ends in 'json' or 'jsonl'"),
+        ("new.jsonl", "m", "ends in 'json' or 'jsonl'"),
         ("out", "a,b", "the model a,b has a comma"),
     ],
 )

@@ -21,7 +21,7 @@ def message(m: Any, field: str, report: Report) -> str | None:
         report.add("PD823", f"a message must be an object, not {kind(m)}", field)
         return None
     role = m.get("role")
-    if m.keys() != KEYS:
+    if m.keys() != KEYS or role == "tool":
         _keys(m, role, field, report)
     if not isinstance(role, str):
         if "role" in m:

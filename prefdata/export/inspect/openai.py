@@ -87,13 +87,14 @@ class OpenAI:
         if not isinstance(value, list):
             self.report.add("PD823", f"{name} must be a list of messages, not {kind(value)}", name)
             return
-        answers = 0
+        answers = others = 0
         for i, m in enumerate(value):
             role = message(m, f"{name}[{i}]", self.report)
             answers += role == "assistant"
             if role is not None and role not in self.answer_roles:
+                others += 1
                 self.report.add("PD835", f"a message of role {named(role)} does not belong to an answer", f"{name}[{i}].role")
         if not answers:
             self.report.add("PD833", f"{name} has no assistant message", name)
-        elif len(value) > 1:
+        elif len(value) > 1 and not others:
             self.report.add("PD834", f"{name} has {len(value)} messages", name)

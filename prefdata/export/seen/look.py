@@ -16,6 +16,7 @@ from prefdata.export.seen.truncation import Truncation, cut, truncation_of
 from prefdata.export.shape import ANSWERS
 
 BATCH, BATCH_BYTES = 128, 1 << 23
+SPACE = "the template puts a space between prompt and answer: the model learns to begin its answers with it"
 Finding = tuple[str, str, str]
 """Code, field, detail."""
 
@@ -118,6 +119,8 @@ def _findings(row: Row, loaded: Loaded, lens: Lens, seen: Seen) -> list[Finding]
     for name, answer, text, ids in zip(row.fields, row.answers, row.texts[1:], whole, strict=True):
         if lens.truncation.sees == "chat":
             out += _boundary(name, answer, row.texts[0], text, len(prompt) - common(prompt, ids))
+            if text.startswith(row.texts[0] + " ") and not answer[0]["content"].startswith(" ") and SPACE not in seen.notes:
+                seen.notes.append(SPACE)
         elif common(prompt, ids) < len(prompt):
             out.append(("PD608", name, "tokens merge across the end of the prompt"))
         out += _ends(name, text, ids, loaded)
@@ -139,8 +142,6 @@ def _boundary(name: str, answer: list[dict[str, Any]], prompt: str, text: str, l
         rest = text[len(prompt) :]
         if said not in rest:
             out.append(("PD605", name, "the template trims the answer") if said.strip() in rest else ("PD610", name, "its text is changed"))
-        elif not rest.startswith(said) and rest.lstrip().startswith(said.lstrip()):
-            out.append(("PD605", name, "the template puts white space between prompt and answer"))
     return out
 
 

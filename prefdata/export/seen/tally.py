@@ -76,7 +76,7 @@ class Seen:
         shares = ", ".join(f"{k} {n:,} ({n / self.rows:.1%})" for k, n in self.fates.items() if n)
         at = "no maximum length" if self.max_length is None else f"at {self.max_length:,} tokens"
         hint = "" if self.suggestion() is None else f"; {self.suggestion():,} tokens keep 99 % whole"
-        return f"{at} {self.policy}: {shares or 'no rows'}{hint}"
+        return f"{at}, {self.policy}: {shares or 'no rows'}{hint}"
 
     def lines(self) -> list[str]:
         """For a terminal."""

@@ -19,6 +19,7 @@ from prefdata.errors import InputError, UsageError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+ADDED = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
 LARGEST = 256 * 1024 * 1024
 RENDER = os.path.join(os.path.dirname(__file__), "render.py")
 
@@ -64,7 +65,7 @@ def _load(folder: str, changed: tuple[int, ...]) -> Loaded:
     try:
         tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
         given = sorted(config.get("added_tokens_decoder", {}).items(), key=lambda item: int(item[0]))
-        extra = {v["content"]: AddedToken(**v) for _, v in given}
+        extra = {v["content"]: AddedToken(**{k: v[k] for k in ADDED if k in v}) for _, v in given}
     except Exception as e:  # the library raises bare Exception
         raise InputError(f"{folder}: the tokenizer cannot be read ({str(e)[:200]!r})") from None
     tokenizer.no_truncation()  # a saved tokenizer may cut and pad by itself

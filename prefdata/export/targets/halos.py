@@ -39,10 +39,12 @@ def binary(df: pl.DataFrame, o: ExportOptions) -> pl.DataFrame:
 
 def extra(w: Written) -> Mapping[str, str]:
     loss = "kto" if w.form == "binary" else "dpo"
-    words = ["accelerate", "launch", "--config_file", "accelerate_config/fsdp_4gpu.yaml", "launch.py", f"loss={loss}", "model=llama"]
+    words = [f"loss={loss}", "model=llama"]
     words += [f"{k}=[{json.dumps(f)}]" for k, f in (("train_datasets", _one(w)), ("test_datasets", next(iter(test_files(w)), _one(w))))]
     words += [f"exp_name={w.options.name}", f"++model.name_or_path={w.options.model}"]
-    return {"train.sh": sh(*words, note="In a checkout of HALOs.")}
+    return {
+        "train.sh": sh("accelerate launch --config_file accelerate_config/fsdp_4gpu.yaml launch.py", *words, note="In a checkout of HALOs.")
+    }
 
 
 def _one(w: Written) -> str:

@@ -36,10 +36,10 @@ KINDS = {"preference": "dpo", "reward": "rm", "kto": "kto"}
 
 
 def extra(w: Written) -> Mapping[str, str]:
-    words = ["swift", "rlhf", "--rlhf_type", KINDS[w.form], "--model", w.options.model, "--dataset", train_file(w)]
+    words = ["--model", w.options.model, "--dataset", train_file(w)]
     if test := test_file(w):
         words += ["--val_dataset", test]
-    return {"train.sh": sh(*words, "--output_dir", "trained")}
+    return {"train.sh": sh(f"swift rlhf --rlhf_type {KINDS[w.form]}", *words, "--output_dir", "trained")}
 
 
 MS_SWIFT = Target(

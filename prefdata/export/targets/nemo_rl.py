@@ -27,8 +27,9 @@ def extra(w: Written) -> Mapping[str, str]:
     data = {"train": {"data_path": train_file(w)}, "validation": {"data_path": test_file(w) or train_file(w)}}
     settings = {"data": {**data, "default": {"dataset_name": "PreferenceDataset", "prompt_file": None, "system_prompt_file": None}}}
     note = "Replace the section `data` of examples/configs/dpo.yaml (or rm.yaml) with this one, and name that file in train.sh."
-    words = ["uv", "run", "examples/run_dpo.py", "--config", "config.yaml", f"policy.model_name={w.options.model}"]
-    return {"data.yaml": yml(settings, note), "train.sh": sh(*words, note="In a checkout of NeMo-RL. Reward model: examples/run_rm.py.")}
+    words = ["--config", "config.yaml", f"policy.model_name={w.options.model}"]
+    where = "In a checkout of NeMo-RL. Reward model: examples/run_rm.py."
+    return {"data.yaml": yml(settings, note), "train.sh": sh("uv run examples/run_dpo.py", *words, note=where)}
 
 
 NEMO_RL = Target(

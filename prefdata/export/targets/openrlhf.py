@@ -34,13 +34,13 @@ def reward(df: pl.DataFrame, o: ExportOptions) -> pl.DataFrame:
 
 def extra(w: Written) -> Mapping[str, str]:
     script = "train_rm" if w.form == "reward" else "train_dpo"
-    words = ["deepspeed", "--module", f"openrlhf.cli.{script}", "--model.model_name_or_path", w.options.model]
+    words = ["--model.model_name_or_path", w.options.model]
     words += ["--data.dataset", train_file(w), "--data.dataset_split", "train", "--data.apply_chat_template"]
     words += ["--data.chosen_key", "chosen", "--data.rejected_key", "rejected", "--data.max_len", "2048"]
     words += ["--model.margin_loss_enable"] if w.form == "reward" else []
     if test := test_file(w):
         words += ["--eval.dataset", test, "--eval.split", "train"]
-    return {"train.sh": sh(*words, "--ckpt.output_dir", "trained")}
+    return {"train.sh": sh(f"deepspeed --module openrlhf.cli.{script}", *words, "--ckpt.output_dir", "trained")}
 
 
 def complain(w: Written) -> list[str]:

@@ -24,8 +24,8 @@ def extra(w: Written) -> Mapping[str, str]:
     dataset |= {"split": "train", "train_on_input": False}
     note = "tune run lora_dpo_single_device --config FILE, where FILE is a copy of that recipe's config (tune cp) with this section."
     overrides = [f"dataset.{k}={v}" for k, v in dataset.items()]
-    command = ["tune", "run", "lora_dpo_single_device", "--config", "llama3_1/8B_lora_dpo_single_device", *overrides]
-    return {"dataset.yaml": yml({"dataset": dataset}, note), "train.sh": sh(*command)}
+    command = "tune run lora_dpo_single_device --config llama3_1/8B_lora_dpo_single_device"
+    return {"dataset.yaml": yml({"dataset": dataset}, note), "train.sh": sh(command, *overrides)}
 
 
 TORCHTUNE = Target(

@@ -44,11 +44,11 @@ print(len(dataset), "rows")
 def extra(w: Written) -> Mapping[str, str]:
     if w.form == "reward":
         return {"read.py": READ_RM.format(files=train_files(w), model=w.options.model)}
-    words = ["python3", "-m", "verl.trainer.main_ppo", "algorithm.adv_estimator=grpo", _paths("train", train_files(w))]
+    words = ["algorithm.adv_estimator=grpo", _paths("train", train_files(w))]
     words += [_paths("val", test_files(w) or train_files(w))]
     words += ["data.prompt_key=prompt", f"actor_rollout_ref.model.path={w.options.model}"]
     note = "Add the reward: a reward model, or custom_reward_function.path and custom_reward_function.name."
-    return {"train.sh": sh(*words, note=note)}
+    return {"train.sh": sh("python3 -m verl.trainer.main_ppo", *words, note=note)}
 
 
 def _paths(split: str, files: list[str]) -> str:
