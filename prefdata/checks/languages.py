@@ -59,7 +59,8 @@ def language_mix(v: View, letters: int = 12, share: float = 0.6) -> list[Hits]:
     prompts = script_of(asked.filter(look), letters, share)
     out: list[Hits] = []
     for c in v.answers:
-        at = np.flatnonzero(look[rows[c]] & (v.turns(c).flat["role"] == "assistant").to_numpy())
+        at = np.flatnonzero(look[rows[c]])
+        at = at[(v.turns(c).flat["role"].gather(at) == "assistant").to_numpy()]
         found = pl.DataFrame(
             {"a": prompts.gather(place[rows[c][at]]), "b": script_of(v.turns(c).content.gather(at), letters, share), "turn": at}
         )

@@ -25,12 +25,14 @@ from prefdata.checks.view import Hits
 from prefdata.errors import UsageError
 from prefdata.io import runner
 from prefdata.io.open import opened
-from prefdata.io.plan import plan
+from prefdata.io.plan import SHARD_BYTES, plan
 from prefdata.io.read import Batch
 from prefdata.io.sniff import Input
 
 Progress = Callable[[int, int, int], None]
 SHOW = 10
+SHARD = 2 * SHARD_BYTES
+"""Rules have a cost per shard: larger shards than those of convert, which holds the output, too."""
 
 
 def validate(data: list[str] | str, options: ValidateOptions | None = None, progress: Progress | None = None) -> ValidateResult:
@@ -107,7 +109,7 @@ def _checks(rules: dict[str, Rule], options: ValidateOptions, readings: list[Rea
 
 def _shards(inp: Input, how: Reading, checks: Checks, threads: int | None) -> Iterator[Checked]:
     if not how.whole:
-        yield from runner.run(partial(check_shard, reading=how, checks=checks), plan(inp), threads)
+        yield from runner.run(partial(check_shard, reading=how, checks=checks), plan(inp, SHARD), threads)
         return
     # records are made of rows that may stand anywhere: the file is read first
     batches = [(shard, how.read(shard)) for shard in plan(inp)]

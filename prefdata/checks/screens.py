@@ -7,6 +7,7 @@ text at a time would cost more for the call than for its characters. Only the te
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from prefdata.checks.view import Hits, Ints, Turns, View
+from prefdata.schema.ids import flat_contents
 
 BLOCK = 4 * 1024
 """Bytes in a block."""
@@ -24,21 +26,21 @@ TEXT = pl.col("content")
 class Blocks:
     """The texts of a column, end to end."""
 
-    def __init__(self, content: pl.Series, size: int = BLOCK) -> None:
-        texts = content.to_arrow().cast(pa.large_string())
-        _, offsets, data = texts.buffers()
-        self.offsets: Ints = np.frombuffer(offsets, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
-        self.bytes = np.frombuffer(data if data is not None else b"", dtype=np.uint8)
-        start, end = int(self.offsets[0]), int(self.offsets[-1])
-        at = np.searchsorted(self.offsets, np.arange(start, end, size))
-        self.cuts: Ints = np.unique(np.append(at, len(texts)))
+    def __init__(self, turns: Turns, size: int = BLOCK) -> None:
+        data, offsets = flat_contents(turns.arrow)
+        start, end = int(offsets[0]), int(offsets[-1])
+        data = pa.py_buffer(data).slice(start, end - start)
+        self.offsets: Ints = offsets - start
+        self.bytes = np.frombuffer(data, dtype=np.uint8)
+        at = np.searchsorted(self.offsets, np.arange(0, end - start, size))
+        self.cuts: Ints = np.unique(np.append(at, len(self.offsets) - 1))
         borders = pa.py_buffer(self.offsets[self.cuts].tobytes())
         blocks = pa.LargeStringArray.from_buffers(len(self.cuts) - 1, borders, data)
         self.frame = pl.DataFrame({"content": pl.Series(blocks, dtype=pl.String)})
 
     def where(self, screen: pl.Expr) -> Ints:
         """Numbers of the texts in blocks that satisfy an expression over `content`. It must not be anchored: a block is no text."""
-        return self.texts_of(np.flatnonzero(self.frame.select(screen.alias("f"))["f"].to_numpy()))
+        return self.texts_of(np.flatnonzero(self.frame.select(screen).to_series().to_numpy()))
 
     def texts_of(self, blocks: Ints) -> Ints:
         """Numbers of the texts in these blocks."""
@@ -54,20 +56,26 @@ _BLOCKS: WeakKeyDictionary[Turns, Blocks] = WeakKeyDictionary()
 def blocks_of(turns: Turns) -> Blocks:
     """The blocks of a column; they are made once."""
     if turns not in _BLOCKS:
-        _BLOCKS[turns] = Blocks(turns.content)
+        _BLOCKS[turns] = Blocks(turns)
     return _BLOCKS[turns]
+
+
+NOTHING = pl.DataFrame(schema={"turn": pl.UInt32, "role": pl.String, "content": pl.String})
 
 
 def sift(turns: Turns, *steps: pl.Expr, screen: pl.Expr | None = None) -> pl.DataFrame:
     """The turns (`turn` is their number, `role`, `content`) that satisfy one expression after the other: each step sees only what the
     one before left. The screen, which sees blocks, comes before all."""
-    left = turns.flat.select("role", "content")
     if screen is None:
-        left = left.with_row_index("turn")
+        left = turns.flat.select("role", "content").with_row_index("turn")
     else:
         at = blocks_of(turns).where(screen)
-        left = left[at].with_columns(turn=pl.Series(at, dtype=pl.UInt32))
+        if not len(at):
+            return NOTHING
+        left = turns.flat.select("role", "content")[at].with_columns(turn=pl.Series(at, dtype=pl.UInt32))
     for step in steps:
+        if not left.height:
+            break  # a call costs as much as looking at hundreds of texts
         left = left.filter(step)
     return left
 
@@ -91,6 +99,7 @@ def where(
     return out
 
 
+@cache
 def says(pattern: str) -> pl.Expr:
     """Whether a text matches a regex."""
     return TEXT.str.contains(pattern)

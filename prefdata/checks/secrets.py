@@ -164,10 +164,14 @@ def _kinds(v: View, kinds: Kinds, screen: pl.Expr) -> list[Hits]:
     for column in v.columns:
         turns = v.turns(column)
         some = sift(turns, screen, screen=screen)
-        for note, (parts, shape, meant) in kinds.items():
-            found = some.filter(pl.any_horizontal(map(says, parts))).select("turn", "content").iter_rows() if some.height else ()
-            at = [n for n, text in found if any(meant(m) for m in _all(shape, text))]
-            out += hits(turns, np.array(at, dtype=np.int64), column, note)
+        if not some.height:
+            continue
+        likely = some.select(pl.any_horizontal(map(says, parts)).alias(note) for note, (parts, _, _) in kinds.items())
+        for note, (_, shape, meant) in kinds.items():
+            if likely[note].any():
+                found = some.filter(likely[note]).select("turn", "content").iter_rows()
+                at = [n for n, text in found if any(meant(m) for m in _all(shape, text))]
+                out += hits(turns, np.array(at, dtype=np.int64), column, note)
     return out
 
 

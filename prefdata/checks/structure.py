@@ -11,7 +11,7 @@ from prefdata.schema.ids import add_ids
 def stale_id(v: View) -> list[Hits]:
     if "id" not in v.df.columns:
         return []
-    return v.rows((add_ids(v.df, v.kind)["id"] != v.df["id"]).fill_null(False).to_numpy(), "id")
+    return v.rows((add_ids(v.df, v.kind, {c: v.turns(c).arrow for c in v.columns})["id"] != v.df["id"]).fill_null(False).to_numpy(), "id")
 
 
 def duplicate_id(f: Facts) -> list[Hits]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from prefdata.schema.ids import add_ids
+from prefdata.schema.ids import add_ids, arrow_of
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -83,9 +83,15 @@ class Turns:
     """The turns of one column of all records, flat, in order."""
 
     def __init__(self, lists: pl.Series) -> None:
+        self._lists = lists
         self.lengths: Ints = lists.list.len().fill_null(0).to_numpy().astype(np.int64)
         self.ends = np.cumsum(self.lengths)
         self.flat: pl.DataFrame = lists.list.explode(keep_nulls=False, empty_as_null=False).struct.unnest()
+
+    @cached_property
+    def arrow(self) -> Any:
+        """The lists of turns as one Arrow array, the texts end to end."""
+        return arrow_of(self._lists)
 
     @property
     def content(self) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files: a shard is a row group or a record batch."""
+"""Parquet and Arrow files: a shard is a run of row groups or a record batch."""
 
 from __future__ import annotations
 
@@ -34,20 +34,28 @@ def _reader(inp: Input) -> Any:
     return pa.ipc.open_file(source) if inp.head.startswith(b"ARROW1") else pa.ipc.open_stream(source)
 
 
-def columnar_shards(inp: Input) -> Iterator[Shard]:
+def columnar_shards(inp: Input, size: int) -> Iterator[Shard]:
+    """Runs of row groups of about `size` unpacked bytes, or single record batches."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         if inp.format == "parquet":
-            n = pq.ParquetFile(inp.path).num_row_groups
+            metadata = pq.ParquetFile(inp.path).metadata
+            sizes = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
         else:
             reader = _reader(inp)
-            n = reader.num_record_batches if hasattr(reader, "num_record_batches") else 1
+            sizes = [size] * (reader.num_record_batches if hasattr(reader, "num_record_batches") else 1)
     except (pa.ArrowException, OSError) as e:
         raise InputError(f"{inp.name}: not a readable {inp.format} file ({e})") from None
-    for i in range(n):
-        yield Shard(inp, i, start=i, end=i + 1, unit="row", packed=inp.size // n)
+    start = index = held = 0
+    for i, one in enumerate(sizes):
+        if held and held + one > size:
+            yield Shard(inp, index, start=start, end=i, unit="row", packed=inp.size * (i - start) // len(sizes))
+            start, index, held = i, index + 1, 0
+        held += one
+    if sizes:
+        yield Shard(inp, index, start=start, end=len(sizes), unit="row", packed=inp.size * (len(sizes) - start) // len(sizes))
 
 
 def read_table(shard: Shard, names: list[str] | None = None) -> pl.DataFrame:
@@ -59,7 +67,7 @@ def read_table(shard: Shard, names: list[str] | None = None) -> pl.DataFrame:
     wanted = [n for n in arrow_schema(inp).names if not names or n in names]
     try:
         if inp.format == "parquet":
-            table = pq.ParquetFile(inp.path).read_row_group(shard.start, columns=wanted, use_threads=False)
+            table = pq.ParquetFile(inp.path).read_row_groups(range(shard.start, shard.end), columns=wanted, use_threads=False)
         else:
             reader = _reader(inp)
             batched = hasattr(reader, "get_batch")

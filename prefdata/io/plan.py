@@ -59,7 +59,7 @@ def plan(inp: Input, shard_bytes: int = SHARD_BYTES) -> Iterator[Shard]:
     if inp.format in ("parquet", "arrow"):
         from prefdata.io.columnar import columnar_shards
 
-        return columnar_shards(inp)
+        return columnar_shards(inp, shard_bytes)
     return iter([Shard(inp, 0, data=whole(inp), unit="row", packed=inp.size)])
 
 

@@ -41,7 +41,7 @@ def probe(inp: Input) -> Probe:
 
         stated = dtypes(inp)
         known = [name for name, dtype in stated.items() if not isinstance(dtype, pl.Unknown)]
-        first = next(columnar_shards(inp), None)
+        first = next(columnar_shards(inp, 1), None)
         rows = read_table(first, known).head(ROWS).to_dicts() if first and known else []
         return Probe(rows, stated)
     if inp.format == "xml":

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,12 +76,23 @@ def _flat(array: Any) -> tuple[Any, Any]:
     return data or pa.py_buffer(b""), np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
 
 
-def _pieces(turns: pl.Series) -> list[Any]:
-    """The bytes of each list of turns as columns to be joined: numbers, first texts, contents. The texts of a list stand one behind the
-    other in the flat column, so nothing is copied. A list with a null inside is null."""
+def arrow_of(turns: pl.Series) -> Any:
+    """Lists of turns as one Arrow array with the texts end to end; null is the empty list. This copies all texts: do it once."""
     if turns.null_count():
         turns = turns.fill_null(pl.lit([], dtype=turns.dtype))
-    lists = turns.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    return turns.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def flat_contents(lists: Any) -> tuple[Any, Any]:
+    """The contents of all turns of an `arrow_of` in one buffer, and where they begin and end (int64)."""
+    data, offsets = _flat(lists.values.flatten()[1])
+    ends = lists.offsets.to_numpy()
+    return data, offsets[ends[0] : ends[-1] + 1]
+
+
+def _pieces(lists: Any) -> list[Any]:
+    """The bytes of each list of turns as columns to be joined: numbers, first texts, contents. The texts of a list stand one behind the
+    other in the flat column, so nothing is copied. A list with a null inside is null."""
     texts = dict(zip([f.name for f in lists.type.value_type], lists.values.flatten(), strict=True))
     head, content = texts["role"], texts["content"]
     if len(texts) > 2:
@@ -125,7 +137,7 @@ def _column(s: pl.Series) -> Any:
 
 def turns_key_of(turns: pl.Series) -> pl.Series:
     """SHA-256 of each list of turns."""
-    return _sha(_pieces(turns))
+    return _sha(_pieces(arrow_of(turns)))
 
 
 def _tool_texts(flat: pl.DataFrame) -> pl.Series:
@@ -149,7 +161,7 @@ def relist(flat: pl.Series, lengths: pl.Series) -> pl.Series:
 
 def completion_ids(messages: pl.Series) -> pl.Series:
     """The completion id of each list of turns."""
-    return _sha([_constant("completion\n"), *_pieces(messages)]).str.head(32).alias("id")
+    return _sha([_constant("completion\n"), *_pieces(arrow_of(messages))]).str.head(32).alias("id")
 
 
 def add_completion_ids(df: pl.DataFrame) -> pl.DataFrame:
@@ -159,13 +171,15 @@ def add_completion_ids(df: pl.DataFrame) -> pl.DataFrame:
     return df.with_columns(relist(flat.to_struct("c"), df["completions"].list.len()).alias("completions"))
 
 
-def add_ids(df: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """Put the `id` column (and, for listwise, the completion ids) in front of a frame of records."""
+def add_ids(df: pl.DataFrame, kind: str, arrow: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    """Put the `id` column (and, for listwise, the completion ids) in front of a frame of records. `arrow` has the columns of turns as
+    `arrow_of` gives them, for who has them already."""
+    given = arrow or {}
     if kind == "listwise":
         df = add_completion_ids(df)
-    pieces = [_constant(f"{kind}\n"), *_pieces(df["prompt"])]
+    pieces = [_constant(f"{kind}\n"), *_pieces(given.get("prompt") or arrow_of(df["prompt"]))]
     for column in {"pair": ("chosen", "rejected"), "binary": ("completion",), "listwise": ()}[kind]:
-        pieces += _pieces(df[column])
+        pieces += _pieces(given.get(column) or arrow_of(df[column]))
     if kind == "binary":
         label = pl.when("label").then(pl.lit("true")).otherwise(pl.lit("false"))
         pieces.append(_column(df.select(t=label)["t"]))

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from prefdata.checks import characters, tools
 from prefdata.checks.screens import Blocks
+from prefdata.checks.view import Turns
+from prefdata.schema.dtypes import TURNS
 from tests.checks.answers import answers, flags, notes
 from tests.checks.build import GOOD, listwise, pair, turn
 from tests.checks.planted_content import TOOLS, asked, call, result
@@ -23,7 +25,7 @@ from tests.checks.views import found, view
 @given(st.lists(st.text("abx\U0001f600", max_size=6)), st.integers(1, 12))
 def test_blocks_find_what_a_search_of_every_text_finds(texts: list[str], size: int) -> None:
     """The blocks hold all texts in order; a hit is in one of the texts of its block."""
-    blocks = Blocks(pl.Series("content", texts, dtype=pl.String), size)
+    blocks = Blocks(Turns(pl.Series([[{"role": "user", "content": t}] for t in ["before", *texts]], dtype=TURNS)[1:]), size)
     assert "".join(blocks.frame["content"]) == "".join(texts)
     at = blocks.where(pl.col("content").str.contains("x"))
     assert {i for i, t in enumerate(texts) if "x" in t} <= set(at.tolist())
