@@ -16,6 +16,7 @@ LEVEL = {
     "schema": 1,
     "io": 2,
     "sources": 3,
+    "tokens": 3,
     "checks": 4,
     "conversion": 4,
     "export": 4,

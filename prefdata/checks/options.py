@@ -50,6 +50,11 @@ class ValidateOptions(SourceOptions):
     update_baseline: Literal["no", "down", "all"] = Field(
         "no", description="down: take findings that are gone out of the baseline; all: take new ones in, too (or write the first one)."
     )
+    target: str | None = Field(
+        None, description="Check files for one reader instead: azure-dpo, openai-dpo, align-anything, trl or llama-factory (rules PD8)."
+    )
+    tokenizer: str | None = Field(None, description="Folder of a tokenizer: also say what a trainer will see of prefdata's records (PD6).")
+    max_length: int | None = Field(None, ge=1, description="Maximum length in tokens for --tokenizer; default: that of TRL's DPO trainer.")
     threads: int | None = Field(None, ge=1, description="Worker threads; default: one per core.")
     per_path_ignores: dict[str, Codes] = Field(
         default_factory=dict,

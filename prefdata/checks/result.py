@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from prefdata.tokens.tally import Seen
+
 LEVELS = ("error", "warning", "info")
 
 
@@ -40,6 +42,8 @@ class ValidateResult:
     """The severity of every rule that ran."""
     fail_on: str = "error"
     max_errors: int = 0
+    seen: Seen | None = None
+    """What a trainer's tokenizer makes of the records (--tokenizer)."""
     baseline: dict[str, Any] | None = None
     """What a baseline said: counts known, new and gone."""
 
@@ -64,6 +68,7 @@ class ValidateResult:
             "files": self.files,
             "fail_on": self.fail_on,
             "max_errors": self.max_errors,
+            "seen": self.seen.as_dict() if self.seen is not None else None,
             "baseline": self.baseline,
             "exit_code": self.exit_code,
         }

@@ -43,6 +43,8 @@ class Rule:
     """Whether it runs unless it is asked for (--extend-select)."""
     safe: bool = False
     """Whether --fix repairs it."""
+    needs: str | None = None
+    """The option without which it does not run: what it compares the file with."""
 
     @property
     def function(self) -> Callable[..., Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from difflib import get_close_matches
 
 from prefdata.checks import (
@@ -21,7 +22,9 @@ from prefdata.checks import (
     tools,
 )
 from prefdata.checks.rule import Limit, Rule
+from prefdata.checks.targets import by_code
 from prefdata.errors import UsageError
+from prefdata.tokens.rules import RULES as token_rules
 
 GROUPS = (
     reading_rules.RULES,
@@ -39,7 +42,9 @@ GROUPS = (
     languages.RULES,
     secrets.RULES,
 )
-RULES: dict[str, Rule] = {r.code: r for r in sorted((r for group in GROUPS for r in group), key=lambda r: r.code)}
+TARGET = tuple(Rule(**w._asdict(), needs="--target") for w in by_code().values())
+TOKENS = tuple(Rule(**asdict(r), needs="--tokenizer") for r in token_rules)
+RULES: dict[str, Rule] = {r.code: r for r in sorted((r for group in (*GROUPS, TARGET, TOKENS) for r in group), key=lambda r: r.code)}
 FAMILIES = {
     "PD0": "Can the row be read?",
     "PD1": "Is it a record?",
@@ -47,7 +52,9 @@ FAMILIES = {
     "PD3": "Binary and listwise records",
     "PD4": "The data set as a whole: what else tells chosen from rejected?",
     "PD5": "Leakage between files and splits",
+    "PD6": "What a trainer's tokenizer makes of it (with --tokenizer)",
     "PD7": "Content: what stands in the texts",
+    "PD8": "Does a file fit its reader? (with --target)",
 }
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fnmatch import fnmatch
 from functools import partial
 
@@ -15,6 +16,7 @@ import polars as pl
 
 from prefdata.checks import baseline
 from prefdata.checks.facts import Facts
+from prefdata.checks.for_target import validate_for
 from prefdata.checks.options import ValidateOptions
 from prefdata.checks.reading import Reading, reading
 from prefdata.checks.result import Finding, ValidateResult
@@ -28,6 +30,7 @@ from prefdata.io.open import opened
 from prefdata.io.plan import SHARD_BYTES, plan
 from prefdata.io.read import Batch
 from prefdata.io.sniff import Input
+from prefdata.tokens import Seen, open_lens
 
 Progress = Callable[[int, int, int], None]
 SHOW = 10
@@ -38,12 +41,21 @@ SHARD = 2 * SHARD_BYTES
 def validate(data: list[str] | str, options: ValidateOptions | None = None, progress: Progress | None = None) -> ValidateResult:
     """Check files of preference data. Raises UsageError for options and unknown layouts, InputError for files that cannot be read."""
     options = options or ValidateOptions()
-    rules = chosen(options.select, options.ignore, options.extend_select)
+    given = {None: True, "--target": options.target is not None, "--tokenizer": options.tokenizer is not None}
+    rules = {c: r for c, r in chosen(options.select, options.ignore, options.extend_select).items() if given[r.needs]}
+    if options.target:
+        rules = {c: r for c, r in rules.items() if r.needs == "--target"}
     levels = {c: str(options.limits.get(c, {}).get("severity", r.severity)) for c, r in rules.items()}
     result = ValidateResult(fail_on=options.fail_on, max_errors=options.max_errors, severities=levels)
-    with opened([data] if isinstance(data, str) else data) as files:
+    data = [data] if isinstance(data, str) else data
+    if options.target:
+        options = options.model_copy(update={"show": SHOW if options.show is None else options.show})
+        validate_for(data, str(options.target), options, result)
+        return _judged(result, options)
+    lens = open_lens(options.tokenizer, "trl", "preference", options.max_length) if options.tokenizer else None
+    with opened(data) as files:
         readings = _readings(files, options)
-        checks = _checks(rules, options, readings)
+        checks = replace(_checks(rules, options, readings), lens=lens)
         notes = Notes(result, options, [f.name for f in files])
         total, done = sum(f.size for f in files), 0
         facts: list[pl.DataFrame] = []
@@ -55,6 +67,9 @@ def validate(data: list[str] | str, options: ValidateOptions | None = None, prog
                     notes.flagged(n, flagged, line, c.unit)
                 if c.facts.width:
                     facts.append(_placed(c.facts, n, line, c.unit))
+                if c.seen is not None:
+                    result.seen = result.seen or Seen()
+                    result.seen.add(c.seen)
                 result.rows += c.rows
                 line, done = line + c.line_count, done + c.packed
                 if progress:
@@ -69,6 +84,11 @@ def validate(data: list[str] | str, options: ValidateOptions | None = None, prog
             _over_all(rule, facts, readings, checks, notes)
     order = {f["path"]: i for i, f in enumerate(result.files)}
     result.findings.sort(key=lambda f: (order[f.file], f.line, f.code))
+    return _judged(result, options)
+
+
+def _judged(result: ValidateResult, options: ValidateOptions) -> ValidateResult:
+    """The result, by the baseline if there is one."""
     if options.baseline:
         baseline.apply(result, options.baseline, options.update_baseline)
         _cut(result, options)

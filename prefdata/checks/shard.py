@@ -23,6 +23,8 @@ from prefdata.io.rejects import Reject
 from prefdata.schema.valid import problems
 from prefdata.sources.decide import FIRST_WINS
 from prefdata.sources.intake import reason_of
+from prefdata.tokens import Lens, Seen, look
+from prefdata.tokens.rules import BY_CODE as RULES_BY_CODE
 
 T = TypeVar("T")
 
@@ -34,6 +36,8 @@ class Checks:
     rules: dict[str, Rule]
     limits: dict[str, dict[str, Limit]] = field(default_factory=dict)
     facts: tuple[str, ...] = ()
+    lens: Lens | None = None
+    """Through what a trainer looks at the records."""
 
 
 class Flagged(NamedTuple):
@@ -57,6 +61,7 @@ class Checked:
     facts: pl.DataFrame
     unit: str
     packed: int
+    seen: Seen | None = None
 
 
 def check_shard(shard: Shard, reading: Reading, checks: Checks) -> Checked:
@@ -93,7 +98,23 @@ def check_batch(batch: Batch, reading: Reading, checks: Checks) -> Checked:
             found = rule.row(view, **checks.limits.get(code, {}))
             flagged += [_of_rule(rule, hits, view, rows, reading, batch) for hits in found]
     lines = rows if batch.lines is None else np.array(batch.lines, dtype=np.int64)[rows]
-    return Checked(batch.read, batch.line_count, flagged, facts_of(view, lines, checks), "line", 0)
+    seen = None
+    if checks.lens is not None:
+        seen = look(view.df if "id" in view.df.columns else view.df.with_columns(view.ids.alias("id")), view.kind, checks.lens)
+        flagged += _of_tokens(seen, view, rows, lines, reading, batch, checks)
+    return Checked(batch.read, batch.line_count, flagged, facts_of(view, lines, checks), "line", 0, seen)
+
+
+def _of_tokens(seen: Seen, view: View, rows: Ints, lines: Ints, reading: Reading, batch: Batch, checks: Checks) -> list[Flagged]:
+    """What a trainer's tokenizer makes of the rows, as findings: the first of each rule and row."""
+    found: dict[tuple[str, int], tuple[str, _Row]] = {}
+    for row, code, name, detail in seen.flags:
+        field: Callable[[], str | None] = partial(_same, name)
+        if reading.source is not None:
+            field = partial(_place, view.df, row, name.partition("[")[0], None, batch, int(rows[row]))
+        message = f"{RULES_BY_CODE[code].message} ({detail})"
+        found.setdefault((code, row), (code, _Row(int(lines[row]), message, field, partial(_same, None), view.ids[row])))
+    return _flagged(found.values(), checks)
 
 
 def facts_of(view: View, lines: Ints, checks: Checks) -> pl.DataFrame:

@@ -32,6 +32,8 @@ def card(target: Target, form: Form, result: ExportResult, seen: Counter[tuple[s
     out += [f"* {n:,} written rows lost their {what}, for which the target has no place" for what, n in result.lost.items()]
     if form.kind == "pair":
         out += ["", "Ties (p_chosen 0.5) are " + ("written." if "tie" in form.can else "left out.")]
+    if result.seen is not None:
+        out += ["", *result.seen.section()]
     return "\n".join(out) + "\n"
 
 

@@ -45,5 +45,7 @@ class ExportOptions(Options):
         "prefdata", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Name under which the target registers the data."
     )
     model: str = Field("MODEL", description="Model for the training command that is written beside the data.")
+    tokenizer: str | None = Field(None, description="Folder of a tokenizer: say what the trainer will see of the rows.")
+    max_length: int | None = Field(None, ge=1, description="Maximum length in tokens for --tokenizer; default: the target's.")
     threads: int | None = Field(None, ge=1, description="Worker threads; default: one per core.")
     force: bool = Field(False, description="Replace an output folder that prefdata did not write.")

@@ -32,6 +32,7 @@ from prefdata.io.rejects import Reject, RejectsFile, to_jsonl
 from prefdata.io.sniff import Input
 from prefdata.schema.dtypes import schema
 from prefdata.schema.valid import problems
+from prefdata.tokens import Lens, Seen, look, open_lens
 from prefdata.version import __version__
 
 Progress = Callable[[int, int, int], None]
@@ -49,16 +50,18 @@ class ExportResult:
     lost: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     rejects: str | None = None
+    seen: Seen | None = None
+    """What the trainer's tokenizer makes of the rows (--tokenizer)."""
     seconds: float = 0.0
 
     @property
     def exit_code(self) -> int:
         """1 when rows were rejected or the target will refuse the files, else 0."""
-        return 1 if self.counts["rejected"] or self.warnings else 0
+        return 1 if self.counts["rejected"] or self.warnings or (self.seen is not None and self.seen.failed) else 0
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        return {**asdict(self), "exit_code": self.exit_code}
+        return {**asdict(self), "seen": self.seen.as_dict() if self.seen is not None else None, "exit_code": self.exit_code}
 
     def lines(self) -> list[str]:
         """The account in words."""
@@ -72,6 +75,7 @@ class ExportResult:
         out += [f"    rejected {n:,}: {code}" for code, n in c["rejected"].items()]
         out += [f"  {n:,} written rows lost their {what}, for which the target has no place" for what, n in self.lost.items()]
         out += [f"  warning: {w}" for w in self.warnings]
+        out += self.seen.lines() if self.seen is not None else []
         return [*out, f"  rejected rows are in {self.rejects}"] if self.rejects else out
 
 
@@ -82,6 +86,7 @@ class Job:
     file: OwnFile
     form: Form
     options: ExportOptions
+    lens: Lens | None = None
 
 
 @dataclass
@@ -96,6 +101,7 @@ class Done:
     line_count: int
     unit: str
     packed: int
+    view: Seen | None = None
 
 
 def export(data: list[str] | str, out: str, options: ExportOptions, progress: Progress | None = None) -> ExportResult:
@@ -105,8 +111,9 @@ def export(data: list[str] | str, out: str, options: ExportOptions, progress: Pr
     with opened([data] if isinstance(data, str) else data) as files:
         kinds = [own_file(f, options.kind) for f in files]
         name, form = chosen_form(target, options.form, {k.kind for k in kinds})
+        lens = open_lens(options.tokenizer, target.name, name, options.max_length) if options.tokenizer else None
         with folder.replacing(out, options.force) as work:
-            counts, lost_, seen, parts = _write(target, form, files, kinds, options, work, progress)
+            counts, lost_, seen, parts, view = _write(target, [Job(k, form, options, lens) for k in kinds], files, work, progress)
             written = Written(work, out, name, parts, options)
             extra = dict(target.extra(written))
             for path, content in extra.items():
@@ -116,6 +123,7 @@ def export(data: list[str] | str, out: str, options: ExportOptions, progress: Pr
             listed = [p._asdict() for p in parts]
             listed += [{"path": p, "split": None, "rows": 0, "bytes": len(text.encode())} for p, text in extra.items()]
             result = ExportResult(out, target.name, name, counts.as_dict(), listed, dict(sorted(lost_.items())), warnings, rejects)
+            result.seen = view if lens is not None else None
             if "README.md" not in extra:
                 folder.write_text(work, "README.md", card(target, form, result, seen, options))
             result.seconds = round(time.monotonic() - started, 3)
@@ -139,10 +147,10 @@ def chosen_form(target: Target, name: str | None, kinds: set[str]) -> tuple[str,
 
 
 def _write(
-    target: Target, form: Form, files: list[Input], kinds: list[OwnFile], options: ExportOptions, work: str, progress: Progress | None
-) -> tuple[Counts, Counter[str], Counter[tuple[str, str]], list[Part]]:
-    counts, gone, seen = Counts(), Counter[str](), Counter[tuple[str, str]]()
-    jobs = [Job(k, form, options) for k in kinds]
+    target: Target, jobs: list[Job], files: list[Input], work: str, progress: Progress | None
+) -> tuple[Counts, Counter[str], Counter[tuple[str, str]], list[Part], Seen]:
+    counts, gone, seen, view = Counts(), Counter[str](), Counter[tuple[str, str]](), Seen()
+    kinds, form, options = [j.file for j in jobs], jobs[0].form, jobs[0].options
     empty = _rows(pl.DataFrame(schema=_all_columns(kinds)), jobs[0]).drop("_split")
     writer = Files(work, form, target.part_bytes, empty)
     total, done = sum(f.size for f in files), 0
@@ -155,12 +163,14 @@ def _write(
                 counts.add(found.counts)
                 gone.update(found.lost)
                 seen.update(found.seen)
+                if found.view is not None:
+                    view.add(found.view)
                 bad.write(to_jsonl(found.rejects, inp.name, found.unit, line))
                 line, done = line + found.line_count, done + found.packed
                 if progress:
                     progress(done, total, counts.read)
     counts.check()
-    return counts, gone, seen, writer.close()
+    return counts, gone, seen, writer.close(), view
 
 
 def _all_columns(kinds: list[OwnFile]) -> dict[str, pl.DataType]:
@@ -191,7 +201,8 @@ def export_shard(shard: Shard, job: Job, columns: dict[str, pl.DataType]) -> Don
     whole = rows.height == 0 or rows["_split"].n_unique() == 1
     parts = [rows] if whole else rows.partition_by("_split", maintain_order=True)
     by_split = {str(p["_split"][0]): (encoded(p.drop("_split"), job.form), p.height) for p in parts if p.height}
-    return Done(by_split, counts, Counter(lost(good, job.form)), seen, rejects, batch.line_count, shard.unit, shard.packed)
+    view = None if job.lens is None else look(merged(good, job.form, job.options), job.file.kind, job.lens)
+    return Done(by_split, counts, Counter(lost(good, job.form)), seen, rejects, batch.line_count, shard.unit, shard.packed, view)
 
 
 def _rows(df: pl.DataFrame, job: Job) -> pl.DataFrame:
@@ -219,6 +230,7 @@ def _manifest(result: ExportResult, files: list[Input], options: ExportOptions) 
         "counts": result.counts,
         "lost": result.lost,
         "warnings": result.warnings,
+        "seen": result.seen.as_dict() if result.seen is not None else None,
         "rejects": result.rejects,
         "seconds": result.seconds,
     }

@@ -57,8 +57,8 @@ def same(got, want, what):
 
 
 def report(rows, what, *packages):
-    """The line that run.py reads."""
+    """The line that run.py reads. A package that is not installed, but taken from a commit, is given as name@commit."""
     from importlib.metadata import version
 
-    versions = {p: version(p) for p in packages}
+    versions = dict(p.split("@") if "@" in p else (p, version(p)) for p in packages)
     sys.stdout.write("\nRESULT " + json.dumps({"rows": rows, "what": what, "versions": versions}) + "\n")

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prefdata.export.inspect import inspect
+from prefdata.checks.targets import inspect
 from prefdata.export.options import ExportOptions
 from prefdata.export.run import ExportResult, export
 from prefdata.export.targets.align_anything import ascii_rows

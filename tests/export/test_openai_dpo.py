@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from prefdata.checks.targets import inspect
 from prefdata.export.files import BOM
-from prefdata.export.inspect import inspect
 from prefdata.export.options import ExportOptions
 from prefdata.export.run import ExportResult, export
 from prefdata.export.targets.openai_dpo import _several_turns, refuse, rows

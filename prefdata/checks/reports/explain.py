@@ -58,6 +58,8 @@ def facts(rule: Rule) -> list[str]:
         out.append(f"limits: {limits(rule)}; change one with --set {rule.code}.{name}=NUMBER")
     if not rule.on:
         out.append(f"runs only when asked for: --extend-select {rule.code}")
+    if rule.needs:
+        out.append(f"runs only with {rule.needs}")
     if rule.safe:
         out.append("repaired by --fix")
     return out

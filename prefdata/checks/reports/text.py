@@ -24,5 +24,7 @@ def report(result: ValidateResult) -> str:
         rule = RULES[code]
         some = f"; {listed[code]:,} listed" if listed[code] < n else ""
         out.append(f"{code} {rule.name}: {n:,} ({result.severities[code]}{some}). {rule.fix}")
+    if result.seen is not None:
+        out += [*result.seen.lines(), ""]
     out.append(f"{verdict.rows(result)}: {verdict.words(result)}")
     return "\n".join(out) + "\n"

@@ -1,7 +1,7 @@
 """Preference fine-tuning of OpenAI and of Azure OpenAI, by their guides of 2026
 (https://developers.openai.com/api/docs/guides/direct-preference-optimization and
 https://learn.microsoft.com/azure/foundry/openai/how-to/fine-tuning-direct-preference-optimization). Both refuse keys that they do not know
-and keys that are null; Azure wants a byte-order mark. Files of other writers are checked by `prefdata.export.inspect`.
+and keys that are null; Azure wants a byte-order mark. Files of other writers are checked by `prefdata.checks.targets`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 
 import polars as pl
 
-from prefdata.export.inspect.messages import MAX_CHARACTERS, MAX_MESSAGES, MAX_TOOLS, tools_fault
+from prefdata.checks.targets.messages import MAX_CHARACTERS, MAX_MESSAGES, MAX_TOOLS, tools_fault
 from prefdata.export.options import ExportOptions
 from prefdata.export.snippets import test_files, train_files
 from prefdata.export.target import Feature, Form, Target, Written

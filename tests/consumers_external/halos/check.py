@@ -29,4 +29,4 @@ for r in a.records:
     wanted.setdefault(str(r["prompt"]), []).append((texts[0], texts[1] if a.form == "pairwise" else r["label"]))
 same(sorted(plain), sorted(wanted), "prompts")
 same([plain[k] for k in sorted(plain)], [wanted[k] for k in sorted(wanted)], "preferences")
-report(sum(map(len, plain.values())), f"get_feedback ({len(plain)} prompts)", "datasets")
+report(sum(map(len, plain.values())), f"get_feedback ({len(plain)} prompts)", "HALOs@4831988")

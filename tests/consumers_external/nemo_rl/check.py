@@ -14,4 +14,4 @@ for c in ("chosen", "rejected"):
     found = [tok.decode([int(t) for m in r[f"message_log_{c}"] for t in m["token_ids"]]) for r in rows]
     same([f.rstrip("\n") for f in found], [chatml(x["prompt"] + x[c]).rstrip("\n") for x in a.records], c)
 assert all(r["loss_multiplier"] == 1.0 for r in rows)
-report(len(rows), "PreferenceDataset, preference_preprocessor", "transformers", "datasets")
+report(len(rows), "PreferenceDataset, preference_preprocessor", "NeMo-RL@7ea279a", "transformers", "datasets")

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from prefdata.errors import InputError, UsageError
-from prefdata.export.seen import RULES, TRUNCATION, Lens, Seen, Truncation, look, open_lens
-from prefdata.export.seen.tokenizer import load, rendered
-from prefdata.export.seen.truncation import Cut, cut, truncation_of
+from prefdata.tokens import RULES, TRUNCATION, Lens, Seen, Truncation, look, open_lens
+from prefdata.tokens.tokenizer import load, rendered
+from prefdata.tokens.truncation import Cut, cut, truncation_of
 from tests import strategies
 from tests.conftest import ROOT, Convert
-from tests.export.chat_templates import CHATML, GENERATION, LLAMA, STRICT, TEMPLATES, THINKING, TOOLS, bytes_, save, words
+from tests.tokens.chat_templates import CHATML, GENERATION, LLAMA, STRICT, TEMPLATES, THINKING, TOOLS, bytes_, save, words
 
 VOCABULARY = "user assistant system What is two plus ? Four . Five Be brief one three a b c d e f g h [INST] [/INST]"
 
@@ -393,7 +393,7 @@ def test_templates_reach_nothing_outside(tmp_path: Path, template: str) -> None:
 
 def test_the_process_of_the_template_knows_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It can open no file, start no process, and its environment holds the search path alone."""
-    from prefdata.export.seen import tokenizer
+    from prefdata.tokens import tokenizer
 
     monkeypatch.setenv("API_KEY", "secret")
     script = tmp_path / "probe.py"

@@ -5,9 +5,9 @@ seen = look(records, "pair", lens)  # one Seen per frame; Seen.add merges them
 print(*seen.lines(), sep="\\n")
 """
 
-from prefdata.export.seen.look import Lens, look, open_lens
-from prefdata.export.seen.rules import RULES, SeenRule
-from prefdata.export.seen.tally import Seen
-from prefdata.export.seen.truncation import TRUNCATION, Truncation
+from prefdata.tokens.look import Lens, look, open_lens
+from prefdata.tokens.rules import RULES, SeenRule
+from prefdata.tokens.tally import Seen
+from prefdata.tokens.truncation import TRUNCATION, Truncation
 
 __all__ = ["RULES", "TRUNCATION", "Lens", "Seen", "SeenRule", "Truncation", "look", "open_lens"]

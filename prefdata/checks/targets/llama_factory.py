@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefdata.export.inspect.report import Report, kind, named
+from prefdata.checks.targets.report import Report, kind, named
 
 ASKING = {"from": frozenset({"human", "observation"}), "role": frozenset({"user", "tool", "observation"})}
 ANSWERING = {"from": frozenset({"gpt", "function_call"}), "role": frozenset({"assistant", "function", "function_call"})}

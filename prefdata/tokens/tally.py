@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefdata.export.seen.rules import BY_CODE
+from prefdata.tokens.rules import BY_CODE
 
 PERCENTS = (50, 90, 95, 99)
 EXAMPLES = 5
@@ -31,6 +31,8 @@ class Seen:
     """Rows with at least one finding of a rule, by code."""
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    flags: list[tuple[int, str, str, str]] = field(default_factory=list, compare=False)
+    """Row of the frame, code, field and detail of every finding; only of a frame, `add` does not take them in."""
 
     def add(self, other: Seen) -> None:
         """Take in what was seen in another frame with the same lens."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefdata.export.inspect.report import Report, kind, named
+from prefdata.checks.targets.report import Report, kind, named
 
 MAX_CHARACTERS = 1_048_576
 MAX_MESSAGES = 2048

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from prefdata.errors import UsageError
-from prefdata.export.seen.tally import EXAMPLES, ROW, Seen
-from prefdata.export.seen.tokenizer import Loaded, load, rendered
-from prefdata.export.seen.truncation import Truncation, cut, truncation_of
-from prefdata.export.shape import ANSWERS
+from prefdata.tokens.tally import EXAMPLES, ROW, Seen
+from prefdata.tokens.tokenizer import Loaded, load, rendered
+from prefdata.tokens.truncation import Truncation, cut, truncation_of
 
+ANSWERS = {"pair": ("chosen", "rejected"), "binary": ("completion",)}
 BATCH, BATCH_BYTES = 128, 1 << 23
 SPACE = "the template puts a space between prompt and answer: the model learns to begin its answers with it"
 Finding = tuple[str, str, str]
@@ -61,12 +61,15 @@ def look(records: pl.DataFrame, kind: str, lens: Lens) -> Seen:
     step = max(1, min(BATCH, BATCH_BYTES * records.height // max(int(records.estimated_size()), 1)))
     batches = [_jobs(part, kind, lens.truncation) for part in records.iter_slices(step)]
     texts = _plain(batches, loaded) if lens.truncation.sees == "text" else rendered(loaded, ([j[2:] for j in b] for b in batches))
+    number = -1
     for batch, replies in zip(batches, texts, strict=True):
         for row, error in _rows(batch, replies, loaded, lens.truncation):
+            number += 1
             found = [("PD609", "record", error)] if error is not None else _findings(row, loaded, lens, seen)
             if error is not None:
                 seen.fates["refused"] += 1
             _count(row.id, found, seen)
+            seen.flags += [(number, *f) for f in found]
     seen.notes += _notes(loaded, lens)
     return seen
 

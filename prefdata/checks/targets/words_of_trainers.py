@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefdata.export.inspect.words import Words
+from prefdata.checks.targets.words import Words
 
 WORDS = (
     Words(

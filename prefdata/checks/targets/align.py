@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefdata.export.inspect.report import Report, kind, named
+from prefdata.checks.targets.report import Report, kind, named
 
 PKU = ("prompt", "response_0", "response_1", "better_response_id")
 CONVERSATION = ("prompt", "chosen", "rejected")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefdata.export.inspect.messages import tools_fault
-from prefdata.export.inspect.report import Report, kind, named
+from prefdata.checks.targets.messages import tools_fault
+from prefdata.checks.targets.report import Report, kind, named
 from prefdata.io.strict_json import BadJson, loads
 
 TEXTS = ("prompt", "chosen", "rejected", "completion", "reference", "messages", "text")

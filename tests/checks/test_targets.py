@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefdata.checks.rule import Rule
+from prefdata.checks.targets import READERS, Found, Inspected, by_code, inspect
 from prefdata.errors import InputError, UsageError
-from prefdata.export.inspect import READERS, Found, Inspected, by_code, inspect
 from prefdata.export.options import ExportOptions
 from prefdata.export.run import export
 from tests.conftest import Convert

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from prefdata.export.inspect.words import by_code
+from prefdata.checks.targets.words import by_code
 
 
 class Found(NamedTuple):

@@ -21,6 +21,6 @@ class Words(NamedTuple):
 
 def by_code() -> dict[str, Words]:
     """All rules by their codes, in order."""
-    from prefdata.export.inspect import words_of_files, words_of_messages, words_of_trainers
+    from prefdata.checks.targets import words_of_files, words_of_messages, words_of_trainers
 
     return {w.code: w for m in (words_of_files, words_of_messages, words_of_trainers) for w in m.WORDS}

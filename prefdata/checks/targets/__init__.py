@@ -8,13 +8,13 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from prefdata.checks.targets.align import AlignAnything
+from prefdata.checks.targets.llama_factory import LlamaFactory
+from prefdata.checks.targets.openai import OpenAI
+from prefdata.checks.targets.report import Found, Inspected, Report
+from prefdata.checks.targets.trl import TRL
+from prefdata.checks.targets.words import Words, by_code
 from prefdata.errors import InputError, UsageError
-from prefdata.export.inspect.align import AlignAnything
-from prefdata.export.inspect.llama_factory import LlamaFactory
-from prefdata.export.inspect.openai import OpenAI
-from prefdata.export.inspect.report import Found, Inspected, Report
-from prefdata.export.inspect.trl import TRL
-from prefdata.export.inspect.words import Words, by_code
 from prefdata.io.strict_json import BadJson, loads
 
 MARK = b"\xef\xbb\xbf"

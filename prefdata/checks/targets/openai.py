@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefdata.export.inspect.messages import MAX_MESSAGES, ROLES, message, tools_fault
-from prefdata.export.inspect.report import Report, kind, named
+from prefdata.checks.targets.messages import MAX_MESSAGES, ROLES, message, tools_fault
+from prefdata.checks.targets.report import Report, kind, named
 
 KEYS = frozenset({"input", "preferred_output", "non_preferred_output"})
 OLD = {"preferred_completion": "preferred_output", "non_preferred_completion": "non_preferred_output"}
