@@ -19,7 +19,7 @@ demo: setup
 test: setup lint
 	$(BIN)/python -m pytest -n 2
 
-# Each trainer reads exported files with its own loader, in an environment of its own below .venv-consumers (about 1 GB each).
+# Each trainer reads exported files with its own loader, in an environment of its own below .venv-consumers (14 GB in all).
 test-consumers: setup
 	$(BIN)/python tests/consumers_external/run.py $(CONSUMERS)
 

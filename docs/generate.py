@@ -1,5 +1,5 @@
-"""Writes what is derived from the code: `schemas/*.json`, and the pages of sources, rules and findings (make docs). Tests fail when it is
-stale."""
+"""Writes what is derived from the code: `schemas/*.json`, and the pages of sources, rules, findings and export targets (make docs).
+Tests fail when one is stale."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 from prefdata.checks.rules import FAMILIES, RULES
+from prefdata.exporters.target import REASONS
+from prefdata.exporters.targets import TARGETS
+from prefdata.exporters.targets import load as load_target
 from prefdata.schema import generate
 from prefdata.sources import SOURCES, load
 
@@ -94,7 +97,26 @@ def findings_page() -> str:
     return "\n".join(out)
 
 
-PAGES = {"sources.md": sources_page, "rules.md": rules_page, "findings.md": findings_page}
+def exporters_page() -> str:
+    """Whom records are written for."""
+    out = [
+        "# Export targets",
+        "",
+        "What `prefdata export --to NAME` writes. *Says* names what the rows can express besides one user turn and one answer; records",
+        "with anything else are left out and counted. Generated from the code.",
+        "",
+    ]
+    for name in TARGETS:
+        t = load_target(name)
+        out += [f"## {name}", "", f"{t.title}, {t.version}. [{t.url.split('//')[-1]}]({t.url.removeprefix('docs/')})", ""]
+        out += ["| form | takes | writes | file | says |", "|---|---|---|---|---|"]
+        out += [f"| `{n}` | {f.kind} | {f.what} | {f.file} | {', '.join(sorted(f.can)) or '–'} |" for n, f in t.forms.items()]
+        out += ["", *[f"* `{code}`: {why}" for code, why in t.reasons.items()], ""]
+    out += ["## Reasons for any target", "", *[f"* `{code}`: {why}" for code, why in REASONS.items()]]
+    return "\n".join(out) + "\n"
+
+
+PAGES = {"sources.md": sources_page, "rules.md": rules_page, "findings.md": findings_page, "exporters.md": exporters_page}
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from prefdata.checks.result import ValidateResult
     from prefdata.conversion.run import ConvertResult
-    from prefdata.export.run import ExportResult
+    from prefdata.exporters.run import ExportResult
 
 
 def convert(inputs: str | list[str], out: str, **options: Any) -> ConvertResult:
@@ -49,8 +49,8 @@ def export(data: str | list[str], out: str, **options: Any) -> ExportResult:
         result = prefdata.export("pairs.parquet", "out", to="trl", split={"test": 0.02})
         result.counts  # {"read": 836, "kept": 836, "dropped": {}, "rejected": {}}
     """
-    from prefdata.export.options import ExportOptions
-    from prefdata.export.run import export as run
+    from prefdata.exporters.options import ExportOptions
+    from prefdata.exporters.run import export as run
 
     return run(data, out, checked(ExportOptions, options))
 

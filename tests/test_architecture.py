@@ -17,9 +17,10 @@ LEVEL = {
     "io": 2,
     "sources": 3,
     "tokens": 3,
+    "readers": 3,
     "checks": 4,
     "conversion": 4,
-    "export": 4,
+    "exporters": 4,
     "api": 5,
     "cli": 6,
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prefdata.checks.options import ValidateOptions
 from prefdata.checks.result import Finding, ValidateResult
-from prefdata.checks.targets import inspect
 from prefdata.errors import UsageError
 from prefdata.io.sniff import expand
+from prefdata.readers import inspect
 
 
 def validate_for(data: list[str], target: str, options: ValidateOptions, result: ValidateResult) -> ValidateResult:

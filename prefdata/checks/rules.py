@@ -22,8 +22,8 @@ from prefdata.checks import (
     tools,
 )
 from prefdata.checks.rule import Limit, Rule
-from prefdata.checks.targets import by_code
 from prefdata.errors import UsageError
+from prefdata.readers import by_code
 from prefdata.tokens.rules import RULES as token_rules
 
 GROUPS = (

@@ -8,7 +8,7 @@ import typer
 
 from prefdata.cli.options import command as make
 from prefdata.cli.options import say
-from prefdata.export.options import ExportOptions
+from prefdata.exporters.options import ExportOptions
 
 HELP = """Write records to a folder that a trainer loads as it is.
 
@@ -32,7 +32,7 @@ EXTRA: dict[str, Any] = {
 
 def run(options: ExportOptions, data: list[str], out: str, json_: bool, quiet: bool) -> int:
     from prefdata.cli.progress import progress_bar
-    from prefdata.export.run import export
+    from prefdata.exporters.run import export
 
     with progress_bar("export", hidden=quiet or json_) as progress:
         result = export(data, out, options, progress)

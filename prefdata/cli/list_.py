@@ -56,7 +56,7 @@ def _rules() -> list[dict[str, Any]]:
 
 
 def _exporters() -> list[dict[str, Any]]:
-    from prefdata.export.targets import TARGETS, load
+    from prefdata.exporters.targets import TARGETS, load
 
     return [
         {"name": n, "form": form, "kind": f.kind, "what": f.what, "can": sorted(f.can), "version": t.version, "url": t.url}

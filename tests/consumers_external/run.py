@@ -20,9 +20,9 @@ from urllib.request import urlopen
 
 from samples import SAMPLES, expected, write_samples
 
-from prefdata.export.options import ExportOptions
-from prefdata.export.run import export
-from prefdata.export.targets import load
+from prefdata.exporters.options import ExportOptions
+from prefdata.exporters.run import export
+from prefdata.exporters.targets import load
 
 HERE = Path(__file__).parent
 VENVS = HERE.parent.parent / ".venv-consumers"

@@ -9,9 +9,9 @@ import polars as pl
 
 from prefdata.conversion.options import ConvertOptions
 from prefdata.conversion.run import convert
-from prefdata.export.options import ExportOptions
-from prefdata.export.shape import skip
-from prefdata.export.target import Form
+from prefdata.exporters.options import ExportOptions
+from prefdata.exporters.shape import skip
+from prefdata.exporters.target import Form
 
 DATA = Path(__file__).parents[2] / "examples" / "data"
 FILES = {
