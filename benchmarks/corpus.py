@@ -32,9 +32,10 @@ def find_data(given: str | None = None) -> Path:
     """The folder of the real rows: --data, else beside the examples or the checkout. Raises SystemExit."""
     root = Path(__file__).resolve().parent.parent
     places = [Path(given)] if given else [root / "examples" / "data", root.parent / "shared" / "data"]
-    for place in places:
-        if (place / HH).exists():
-            return place
+    for names in ((HH, *EVALS), (HH,)):  # a folder with everything comes first
+        for place in places:
+            if all((place / name).exists() for name in names):
+                return place
     raise SystemExit(f"no {HH} in {' or '.join(map(str, places))}; say where it is: --data FOLDER")
 
 

@@ -9,9 +9,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import settings
 
 from prefdata.conversion.options import ConvertOptions
 from prefdata.conversion.run import ConvertResult, convert
+
+settings.register_profile("tests", deadline=None)  # a slow machine is no failure
+settings.load_profile("tests")
 
 ROOT = Path(__file__).parents[1]
 REAL = (ROOT / "examples" / "data", ROOT.parent / "shared" / "data")

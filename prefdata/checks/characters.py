@@ -117,7 +117,8 @@ UNUSUAL = (
 def _beyond_latin(turns: Turns) -> Ints:
     """Turns with a character from U+0300 on that is no dash, quote or dot of U+2010 to U+203F: all others are in NFC."""
     blocks = blocks_of(turns)
-    at = np.flatnonzero(blocks.bytes >= 0xCC)
+    parts = [np.flatnonzero(blocks.bytes[i : i + CHUNK] >= 0xCC) + i for i in range(0, len(blocks.bytes), CHUNK)]
+    at = np.concatenate([np.empty(0, dtype=np.int64), *parts])
     two, three = blocks.bytes[np.minimum(at + 1, len(blocks.bytes) - 1)], blocks.bytes[np.minimum(at + 2, len(blocks.bytes) - 1)]
     at = at[(blocks.bytes[at] != 0xE2) | (two != 0x80) | (three < 0x90)]
     return np.unique(np.searchsorted(blocks.offsets, at, side="right") - 1)

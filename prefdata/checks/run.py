@@ -47,7 +47,7 @@ def validate(data: list[str] | str, options: ValidateOptions | None = None, prog
         rules = {c: r for c, r in rules.items() if r.needs == "--target"}
     levels = {c: str(options.limits.get(c, {}).get("severity", r.severity)) for c, r in rules.items()}
     result = ValidateResult(fail_on=options.fail_on, max_errors=options.max_errors, severities=levels)
-    data = [data] if isinstance(data, str) else data
+    data = files_in([data] if isinstance(data, str) else data)
     if options.target:
         options = options.model_copy(update={"show": SHOW if options.show is None else options.show})
         validate_for(data, str(options.target), options, result)
@@ -104,6 +104,32 @@ def _cut(result: ValidateResult, options: ValidateOptions) -> None:
         if seen[f.code] <= (SHOW if options.show is None else options.show):
             kept.append(f)
     result.findings = kept
+
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+PACKED = (".gz", ".zst")
+NO_DATA = (".manifest.json", ".rejects.jsonl", "manifest.json", "rejects.jsonl", "dataset_info.json", "package.json")
+
+
+def files_in(paths: list[str]) -> list[str]:
+    """The paths with every folder replaced by the data files in it, at any depth, without hidden ones and without accounts. Raises
+    UsageError for a folder that has none."""
+    out: list[str] = []
+    for path in paths:
+        if not os.path.isdir(path):
+            out.append(path)
+            continue
+        found = []
+        for folder, folders, names in os.walk(path):
+            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            for name in sorted(names):
+                base = next((name.removesuffix(p) for p in PACKED if name.endswith(p)), name)
+                if base.endswith(SUFFIXES) and not name.startswith(".") and not name.endswith(NO_DATA):
+                    found.append(os.path.join(folder, name))
+        if not found:
+            raise UsageError(f"{path}: the folder has no data files ({', '.join(SUFFIXES)}, packed or not)")
+        out += found
+    return out
 
 
 def _readings(files: list[Input], options: ValidateOptions) -> list[Reading]:

@@ -34,7 +34,7 @@ Examples:
 
 Format = Literal["text", "json", "jsonl", "github", "sarif", "junit", "markdown"]
 EXTRA: dict[str, Any] = {
-    "data": (Annotated[list[str] | None, typer.Argument(help="Files of preference data, globs, or - for stdin.")], None),
+    "data": (Annotated[list[str] | None, typer.Argument(help="Files of preference data, globs, folders, or - for stdin.")], None),
     "format_": (Annotated[Format, typer.Option("--format", help="What stdout gets.")], "text"),
     "json_": (Annotated[bool, typer.Option("--json", help="Short for --format json.")], False),
     "output": (

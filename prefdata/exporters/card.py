@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from prefdata.exporters.about import About, lines
 from prefdata.exporters.options import ExportOptions
 from prefdata.exporters.target import REASONS, Form, Target
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from prefdata.exporters.run import ExportResult
 
 
-def card(target: Target, form: Form, result: ExportResult, seen: Counter[tuple[str, str]], options: ExportOptions) -> str:
+def card(target: Target, form: Form, result: ExportResult, seen: About, options: ExportOptions) -> str:
     """A page of Markdown; for the hub form with the YAML block that `datasets` reads."""
     c = result.counts
     out = [*_front(form, result), f"# {options.name}", ""]
@@ -21,8 +22,8 @@ def card(target: Target, form: Form, result: ExportResult, seen: Counter[tuple[s
     out += [f"| `{f['path']}` | {f['split']} | {f['rows']:,} |" for f in result.files if f["rows"]]
     out += ["", "## Sources", "", "| source | licence | rows |", "|---|---|---|"]
     by_source: Counter[str] = Counter()
-    for (source, _), n in seen.items():
-        by_source[source] += n
+    for (topic, value), n in seen.items():
+        by_source.update({value: n} if topic == "source" else {})
     out += [f"| {_cell(s) or 'not stated'} | {_licence(s)} | {n:,} |" for s, n in by_source.most_common()]
     out += ["", "## Account", "", f"read {c['read']:,} = kept {c['kept']:,} + left out {sum(c['dropped'].values()):,}"]
     out[-1] += f" + rejected {sum(c['rejected'].values()):,}"
@@ -32,6 +33,7 @@ def card(target: Target, form: Form, result: ExportResult, seen: Counter[tuple[s
     out += [f"* {n:,} written rows lost their {what}, for which the target has no place" for what, n in result.lost.items()]
     if form.kind == "pair":
         out += ["", "Ties (p_chosen 0.5) are " + ("written." if "tie" in form.can else "left out.")]
+    out += lines(seen)
     if result.seen is not None:
         out += ["", *result.seen.section()]
     return "\n".join(out) + "\n"

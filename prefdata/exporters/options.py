@@ -41,6 +41,9 @@ class ExportOptions(Options):
     tools: Literal["skip", "drop"] = Field(
         "skip", description="Tool definitions where the target has no place for them: skip the row, or leave them out."
     )
+    register_in: str | None = Field(
+        None, alias="register", description="llama-factory: its dataset_info.json, into which the entries are merged; all others stay."
+    )
     name: str = Field(
         "prefdata", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Name under which the target registers the data."
     )

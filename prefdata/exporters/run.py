@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 
 from prefdata.errors import UsageError
-from prefdata.exporters import folder
+from prefdata.exporters import folder, register
+from prefdata.exporters.about import About, about
 from prefdata.exporters.card import card
 from prefdata.exporters.files import Files, encoded
 from prefdata.exporters.options import ExportOptions
@@ -49,6 +50,7 @@ class ExportResult:
     files: list[dict[str, Any]]
     lost: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     rejects: str | None = None
     seen: Seen | None = None
     """What the trainer's tokenizer makes of the rows (--tokenizer)."""
@@ -75,6 +77,7 @@ class ExportResult:
         out += [f"    rejected {n:,}: {code}" for code, n in c["rejected"].items()]
         out += [f"  {n:,} written rows lost their {what}, for which the target has no place" for what, n in self.lost.items()]
         out += [f"  warning: {w}" for w in self.warnings]
+        out += [f"  note: {n}" for n in self.notes]
         out += self.seen.lines() if self.seen is not None else []
         return [*out, f"  rejected rows are in {self.rejects}"] if self.rejects else out
 
@@ -96,7 +99,7 @@ class Done:
     rows: dict[str, tuple[Any, int]]
     counts: Counts
     lost: Counter[str]
-    seen: Counter[tuple[str, str]]
+    seen: About
     rejects: list[Reject]
     line_count: int
     unit: str
@@ -108,6 +111,10 @@ def export(data: list[str] | str, out: str, options: ExportOptions, progress: Pr
     """Write records to the folder `out` for a trainer. Raises UsageError and InputError; then `out` is as it was before."""
     started = time.monotonic()
     target = load(options.to)
+    if options.register_in and target.entries is None:
+        raise UsageError(f"--register: {target.name} looks up no data sets in a file; llama-factory does")
+    if options.register_in:
+        register.read(options.register_in)  # a file that cannot be merged into is an error before anything is written
     with opened([data] if isinstance(data, str) else data) as files:
         kinds = [own_file(f, options.kind) for f in files]
         name, form = chosen_form(target, options.form, {k.kind for k in kinds})
@@ -122,12 +129,15 @@ def export(data: list[str] | str, out: str, options: ExportOptions, progress: Pr
             rejects = "rejects.jsonl" if counts.rejected else None
             listed = [p._asdict() for p in parts]
             listed += [{"path": p, "split": None, "rows": 0, "bytes": len(text.encode())} for p, text in extra.items()]
-            result = ExportResult(out, target.name, name, counts.as_dict(), listed, dict(sorted(lost_.items())), warnings, rejects)
+            result = ExportResult(out, target.name, name, counts.as_dict(), listed, dict(sorted(lost_.items())), warnings, rejects=rejects)
+            result.notes = target.notes(written)
             result.seen = view if lens is not None else None
             if "README.md" not in extra:
                 folder.write_text(work, "README.md", card(target, form, result, seen, options))
             result.seconds = round(time.monotonic() - started, 3)
             folder.write_json(work, "manifest.json", _manifest(result, files, options))
+        if options.register_in and target.entries is not None:
+            register.merge(options.register_in, out, target.entries(written))
     return result
 
 
@@ -148,8 +158,8 @@ def chosen_form(target: Target, name: str | None, kinds: set[str]) -> tuple[str,
 
 def _write(
     target: Target, jobs: list[Job], files: list[Input], work: str, progress: Progress | None
-) -> tuple[Counts, Counter[str], Counter[tuple[str, str]], list[Part], Seen]:
-    counts, gone, seen, view = Counts(), Counter[str](), Counter[tuple[str, str]](), Seen()
+) -> tuple[Counts, Counter[str], About, list[Part], Seen]:
+    counts, gone, seen, view = Counts(), Counter[str](), About(), Seen()
     kinds, form, options = [j.file for j in jobs], jobs[0].form, jobs[0].options
     empty = _rows(pl.DataFrame(schema=_all_columns(kinds)), jobs[0]).drop("_split")
     writer = Files(work, form, target.part_bytes, empty)
@@ -197,7 +207,7 @@ def export_shard(shard: Shard, job: Job, columns: dict[str, pl.DataType]) -> Don
     rows = _rows(good, job)
     rejects = sorted([*batch.rejects, *why.values()], key=lambda r: r.line)
     counts = Counts(batch.read, good.height, Counter(reasons.drop_nulls().to_list()), Counter(r.code for r in rejects), good.height)
-    seen = Counter({(s or "", p or ""): n for s, p, n in _provenance(good)})
+    seen = about(good, job.file.kind)
     whole = rows.height == 0 or rows["_split"].n_unique() == 1
     parts = [rows] if whole else rows.partition_by("_split", maintain_order=True)
     by_split = {str(p["_split"][0]): (encoded(p.drop("_split"), job.form), p.height) for p in parts if p.height}
@@ -209,12 +219,6 @@ def _rows(df: pl.DataFrame, job: Job) -> pl.DataFrame:
     """The target's rows, with `_split`."""
     splits = splits_of(df, job.options)
     return job.form.rows(merged(df, job.form, job.options), job.options).with_columns(splits.alias("_split"))
-
-
-def _provenance(df: pl.DataFrame) -> list[tuple[str | None, str | None, int]]:
-    """`(source, split, rows)` of the records, as they state them."""
-    named = [pl.col(c) if c in df.columns else pl.lit(None, pl.String).alias(c) for c in ("source", "split")]
-    return df.select(named).group_by("source", "split").len().rows() if df.height else []
 
 
 def _manifest(result: ExportResult, files: list[Input], options: ExportOptions) -> dict[str, Any]:
@@ -230,6 +234,7 @@ def _manifest(result: ExportResult, files: list[Input], options: ExportOptions) 
         "counts": result.counts,
         "lost": result.lost,
         "warnings": result.warnings,
+        "notes": result.notes,
         "seen": result.seen.as_dict() if result.seen is not None else None,
         "rejects": result.rejects,
         "seconds": result.seconds,

@@ -67,8 +67,12 @@ class Target:
     forms: Mapping[str, Form]
     extra: Callable[[Written], Mapping[str, str]] = lambda written: {}
     """Files to write beside the data: the training command, a registration, a template."""
+    entries: Callable[[Written], Mapping[str, Mapping[str, Any]]] | None = None
+    """Entries for the file in which the trainer looks up data sets (--register)."""
     complain: Callable[[Written], list[str]] = lambda written: []
     """What the service will refuse about the files as a whole (too few rows, too large)."""
+    notes: Callable[[Written], list[str]] = lambda written: []
+    """What it may do with the rows, without refusing them."""
     part_bytes: int | None = None
     """Largest file that the target takes; more rows go to further files."""
     reasons: Mapping[str, str] = field(default_factory=dict)

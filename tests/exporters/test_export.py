@@ -106,6 +106,39 @@ def test_the_hub_layout_loads(tmp_path: Path) -> None:
     assert sorted((r["margin"], r["prompt"][0]["content"]) for s in loaded.values() for r in s) == [(float(i), f"Q{i}") for i in range(300)]
 
 
+def test_the_card_says_who_and_how(tmp_path: Path) -> None:
+    said = {"annotator": "w<1>", "kind": "human", "completions": ["chosen", "rejected"], "outcome": "first"}
+    rows = [pair("longer", "no", annotations=[said], source="hh-rlhf"), pair("a", "bcd", prompt="R", annotations=None, source=None)]
+    prefdata.export(write(tmp_path / "in.jsonl", rows), str(tmp_path / "out"), to="trl")
+    card = (tmp_path / "out" / "README.md").read_text()
+    for line in (
+        "| hh-rlhf | MIT | 1 |",
+        "| not stated | unknown | 1 |",
+        "* w&lt;1> (human): 1 statements",
+        "longer one in 50.0% of 2 pairs",
+    ):
+        assert line in card
+
+
+def test_entries_are_merged(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.jsonl", [pair(A, B)])
+    info = tmp_path / "LF" / "dataset_info.json"
+    info.parent.mkdir()
+    info.write_text('{"mine": {"file_name": "x.json"}, "prefdata": {"file_name": "old.json"}}')
+    prefdata.export(path, str(tmp_path / "out"), to="llama-factory", register=str(info))
+    found = json.loads(info.read_text())
+    assert found["mine"] == {"file_name": "x.json"}
+    assert set(found) == {"mine", "prefdata"}
+    assert (info.parent / found["prefdata"]["file_name"]).resolve().exists()
+    assert found["prefdata"]["ranking"] is True
+    info.write_text("[]")
+    with pytest.raises(UsageError, match="must hold one JSON object"):
+        prefdata.export(path, str(tmp_path / "new"), to="llama-factory", register=str(info))
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(UsageError, match="looks up no data sets"):
+        prefdata.export(path, str(tmp_path / "new"), to="trl", register=str(info))
+
+
 def test_cells_that_look_like_formulas(tmp_path: Path) -> None:
     texts = ["=1+1", "+1", "-1", "@A1", "\tx", 'a "b", c\nd', "plain"]
     path = write(tmp_path / "in.jsonl", [pair(t, "no", prompt=f"Q{i}") for i, t in enumerate(texts)])

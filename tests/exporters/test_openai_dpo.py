@@ -86,8 +86,8 @@ def test_every_real_row(real: Callable[[str], Path], run: Convert, tmp_path: Pat
     found = inspect(str(out / "train.jsonl"), to)
     assert found.rows == len(want)
     assert dict(found.counts) == ({"PD842": turns} if turns and to == "openai-dpo" else {})
-    assert len(result.warnings) == bool(turns and to == "openai-dpo")
-    assert all(f"{turns:,} rows have earlier turns" in w for w in result.warnings)
+    assert len(result.notes) == bool(turns and to == "openai-dpo")
+    assert all(f"{turns:,} rows have earlier turns" in w for w in result.notes)
 
 
 def test_rows_by_hand_with_tools() -> None:

@@ -73,10 +73,18 @@ ENTRIES: Mapping[str, dict[str, Any]] = {
 }
 
 
-def extra(w: Written) -> Mapping[str, str]:
+def _names(w: Written) -> dict[str, str]:
+    return {p.split: w.options.name if p.split == "train" else f"{w.options.name}_{p.split}" for p in w.parts}
+
+
+def entries(w: Written) -> dict[str, dict[str, Any]]:
     """An entry per split: the training set under the name of `--name`, any other with its split behind it."""
-    names = {p.split: w.options.name if p.split == "train" else f"{w.options.name}_{p.split}" for p in w.parts}
-    info = {names[p.split]: {"file_name": p.path, **ENTRIES[w.form]} for p in w.parts}
+    names = _names(w)
+    return {names[p.split]: {"file_name": p.path, **ENTRIES[w.form]} for p in w.parts}
+
+
+def extra(w: Written) -> Mapping[str, str]:
+    names, info = _names(w), entries(w)
     stage = "kto" if w.form == "kto" else "dpo"
     settings: dict[str, Any] = {"model_name_or_path": w.options.model, "stage": stage, "do_train": True, "finetuning_type": "lora"}
     settings |= {"dataset_dir": w.out, "dataset": names.get("train", next(iter(names.values()), w.options.name))}
@@ -99,4 +107,5 @@ LLAMA_FACTORY = Target(
         "kto": Form("binary", kto, "conversations with a label, with their entry", CHAT),
     },
     extra=extra,
+    entries=entries,
 )

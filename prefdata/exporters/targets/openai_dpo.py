@@ -98,10 +98,14 @@ def complain(w: Written, service: str) -> list[str]:
         out.append("there is no row to train on")
     if len(train) > 1:
         out.append(f"{len(train)} training files: a job takes one, so train on one after the other")
-    turns = sum(_several_turns(os.path.join(w.folder, p.path)) for p in w.parts) if service == "openai" else 0
-    if turns:
-        out.append(f"{turns:,} rows have earlier turns: OpenAI's guide says that it trains on conversations of one turn only")
     return out
+
+
+def notes(w: Written, service: str) -> list[str]:
+    """What the service may do with the rows."""
+    turns = sum(_several_turns(os.path.join(w.folder, p.path)) for p in w.parts) if service == "openai" else 0
+    said = f"{turns:,} rows have earlier turns: OpenAI's guide says that it trains on conversations of one turn only"
+    return [said] if turns else []
 
 
 def _several_turns(path: str) -> int:
@@ -177,6 +181,7 @@ def _target(name: str, title: str, url: str, version: str, service: str) -> Targ
         forms={"preference": form},
         extra=partial(extra, service=service),
         complain=partial(complain, service=service),
+        notes=partial(notes, service=service),
         part_bytes=PART,
         reasons=REASONS,
     )
