@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -119,7 +120,8 @@ def export(data: list[str] | str, out: str, options: ExportOptions, progress: Pr
         kinds = [own_file(f, options.kind) for f in files]
         name, form = chosen_form(target, options.form, {k.kind for k in kinds})
         lens = open_lens(options.tokenizer, target.name, name, options.max_length) if options.tokenizer else None
-        with folder.replacing(out, options.force) as work:
+        with folder.replacing(out, options.force) as work, ThreadPoolExecutor(1) as beside:
+            hashes = [beside.submit(account.sha256_of, f.path) for f in files]
             counts, lost_, seen, parts, view = _write(target, [Job(k, form, options, lens) for k in kinds], files, work, progress)
             written = Written(work, out, name, parts, options)
             extra = dict(target.extra(written))
@@ -135,7 +137,7 @@ def export(data: list[str] | str, out: str, options: ExportOptions, progress: Pr
             if "README.md" not in extra:
                 folder.write_text(work, "README.md", card(target, form, result, seen, options))
             result.seconds = round(time.monotonic() - started, 3)
-            folder.write_json(work, "manifest.json", _manifest(result, files, options))
+            folder.write_json(work, "manifest.json", _manifest(result, files, [h.result() for h in hashes], options))
         if options.register_in and target.entries is not None:
             register.merge(options.register_in, out, target.entries(written))
     return result
@@ -221,7 +223,7 @@ def _rows(df: pl.DataFrame, job: Job) -> pl.DataFrame:
     return job.form.rows(merged(df, job.form, job.options), job.options).with_columns(splits.alias("_split"))
 
 
-def _manifest(result: ExportResult, files: list[Input], options: ExportOptions) -> dict[str, Any]:
+def _manifest(result: ExportResult, files: list[Input], hashes: list[str], options: ExportOptions) -> dict[str, Any]:
     return {
         "command": "export",
         "version": __version__,
@@ -229,7 +231,7 @@ def _manifest(result: ExportResult, files: list[Input], options: ExportOptions) 
         "form": result.form,
         "options": options.model_dump(exclude={"threads", "force"}, exclude_defaults=True),
         "seed": options.seed,
-        "inputs": [{"path": f.name, "bytes": f.size, "sha256": account.sha256_of(f.path)} for f in files],
+        "inputs": [{"path": f.name, "bytes": f.size, "sha256": h} for f, h in zip(files, hashes, strict=True)],
         "files": result.files,
         "counts": result.counts,
         "lost": result.lost,
