@@ -34,6 +34,7 @@ from prefdata.io.rejects import Reject, RejectsFile, to_jsonl
 from prefdata.io.sniff import Input
 from prefdata.schema.dtypes import schema
 from prefdata.schema.valid import problems
+from prefdata.sources.intake import REASONS as REASONS_OF_ROWS
 from prefdata.tokens import Lens, Seen, look, open_lens
 from prefdata.version import __version__
 
@@ -201,6 +202,9 @@ def export_shard(shard: Shard, job: Job, columns: dict[str, pl.DataType]) -> Don
     why: dict[int, Reject] = {}
     for p in problems(batch.df, job.file.kind):
         why.setdefault(p.row, Reject(batch.line_of(p.row), p.code, p.message, p.field, batch.raw(p.row)))
+    for c in (c for c in batch.df.columns if c not in columns and c != "id"):  # the first rows of the file lack it
+        for i in batch.df[c].is_not_null().arg_true().to_list():
+            why.setdefault(i, Reject(batch.line_of(i), "late-field", f"{c}: {REASONS_OF_ROWS['late-field']}", c, batch.raw(i)))
     df = batch.df if not why else batch.df.with_row_index("_i").filter(~pl.col("_i").is_in(list(why))).drop("_i")
     have = df.schema
     df = df.select((as_dtype(pl.col(c), have[c], t) if c in have else pl.lit(None, t)).alias(c) for c, t in columns.items())

@@ -59,6 +59,15 @@ def test_what_cannot_be_said_is_counted(tmp_path: Path) -> None:
     assert lines(tmp_path / "merged" / "train.jsonl")[0]["prompt"] == "Be brief.\n\nQ"
 
 
+def test_a_label_that_appears_late_is_not_overlooked(tmp_path: Path) -> None:
+    """The first rows have no p_chosen, so no column is made for it: a tie behind them must not become a preference."""
+    rows = [pair(A, B, prompt=f"Q{i}") for i in range(300)]
+    rows[250] = pair(A, B, prompt="tie", p_chosen=0.5)
+    result = prefdata.export(write(tmp_path / "in.jsonl", rows), str(tmp_path / "out"), to="trl")
+    assert result.counts == {"read": 300, "kept": 299, "dropped": {}, "rejected": {"late-field": 1}}
+    assert [(r["line"], r["field"]) for r in lines(tmp_path / "out" / "rejects.jsonl")] == [(251, "p_chosen")]
+
+
 def test_margins_of_a_reward_model_stand_in_every_row(tmp_path: Path) -> None:
     path = write(tmp_path / "in.jsonl", [pair(A, B, margin=2.5), pair(A, B, prompt="R", margin=None)])
     result = prefdata.export(path, str(tmp_path / "out"), to="trl", form="reward")
