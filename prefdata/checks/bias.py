@@ -10,7 +10,7 @@ import numpy as np
 from prefdata.checks.facts import Facts
 from prefdata.checks.features import FORMATS
 from prefdata.checks.rule import Rule
-from prefdata.checks.statistics import Share, percent
+from prefdata.statistics import Share, percent
 from prefdata.checks.view import Ints
 
 

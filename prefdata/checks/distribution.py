@@ -9,7 +9,7 @@ import polars as pl
 
 from prefdata.checks.facts import Facts
 from prefdata.checks.rule import Rule
-from prefdata.checks.statistics import chance, difference_test, interval, percent, sign_test, wilson
+from prefdata.statistics import chance, difference_test, interval, percent, sign_test, wilson
 
 
 def place(f: Facts, row: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from types import ModuleType
 
 import typer
 
@@ -11,6 +12,11 @@ COMMANDS = {
     "convert": "Turn raw sources into validated pair, binary or listwise records.",
     "validate": "Check preference data, any layout in place, like a linter.",
     "export": "Write records to a folder that a trainer loads as it is.",
+    "label": "Ask a judge model about completions and append what it says.",
+    "revise": "Draft, critique and revise answers by a constitution (SL-CAI).",
+    "eval": "Measure judges and models.",
+    "journal": "Look into the journal of replies.",
+    "mock-server": "A scripted judge on this machine, for demos and tests.",
     "list": "List the sources, the rules or the export targets.",
     "schema": "Print the JSON Schema of a kind.",
 }
@@ -38,11 +44,22 @@ def build(argv: list[str]) -> typer.Typer:
     called = next((a for a in argv if not a.startswith("-")), None)
     for name, line in COMMANDS.items():
         if name == called:
-            module = import_module(f"prefdata.cli.{name}_")
-            app.command(name, help=module.HELP, epilog=None)(module.command)
+            module = import_module(f"prefdata.cli.{name.replace('-', '_')}_")
+            if hasattr(module, "COMMANDS"):
+                app.add_typer(_group(module), name=name, help=line)
+            else:
+                app.command(name, help=module.HELP, epilog=None)(module.command)
         else:
             app.command(name, help=line)(_stub)
     return app
+
+
+def _group(module: ModuleType) -> typer.Typer:
+    """A command with commands of its own: `COMMANDS` of its module has the help and the function of each."""
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    for name, (text, function) in module.COMMANDS.items():
+        group.command(name, help=text, epilog=None)(function)
+    return group
 
 
 def _stub() -> None:

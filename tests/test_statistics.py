@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefdata.checks.statistics import Share, Z, difference_test, effective, sign_test, wilson
+from prefdata.statistics import Share, Z, difference_test, effective, sign_test, wilson
 
 
 def test_wilson() -> None:

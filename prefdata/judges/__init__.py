@@ -1,0 +1,1 @@
+"""Records to annotations: judges ask a model about completions, and what it says is appended, never edited."""

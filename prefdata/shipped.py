@@ -1,0 +1,30 @@
+"""The YAML files that ship with prefdata: judges, constitutions, recipes. A checkout has them in `recipes/`, a wheel inside the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefdata.errors import UsageError
+
+
+def folder(what: str) -> Path:
+    """`recipes/WHAT` of the checkout or the wheel."""
+    package = Path(__file__).parent
+    inside = package / "recipes" / what
+    return inside if inside.is_dir() else package.parent / "recipes" / what
+
+
+def names(what: str) -> list[str]:
+    return sorted(p.stem for p in folder(what).glob("*.yaml"))
+
+
+def path_of(what: str, name: str) -> Path:
+    """A shipped file by its name, or a user's file by its path (which has a dot or a slash). Raises UsageError."""
+    if "/" in name or "." in name:
+        found = Path(name)
+        if not found.is_file():
+            raise UsageError(f"{name}: no such file; names without a dot are the shipped {what}: {', '.join(names(what))}")
+        return found
+    if name not in names(what):
+        raise UsageError(f"no {what[:-1]} is called {name!r}; shipped are {', '.join(names(what))}; a file of your own: --{what[:-1]} ./{name}.yaml")
+    return folder(what) / f"{name}.yaml"
