@@ -1,0 +1,1 @@
+"""The end of the line: losses, log-probs, and the trainers of policies and reward models."""
