@@ -29,7 +29,7 @@ def _dpo_on(x: Pairs, a: Tensor, b: Tensor, beta: float, label_smoothing: float)
 
 
 def beta_dpo(x: Pairs, *, beta: float = 0.1, alpha: float = 0.6, threshold: float | Tensor = 0.0, keep: Tensor | None = None) -> Tensor:
-    """DPO with β (1 + α (mean D − M0)) of the batch, at least 1e−3, without gradient (arXiv:2407.08639, eq. 9). `threshold` is M0, the
+    """DPO with β (1 + α (mean D − M0)) of the batch, at least 1e−3, without gradient (arXiv:2407.08639). `threshold` is M0, the
     running mean of D; `keep` flags the pairs that the filter left (`beta_dpo_filter`), the others get 0."""
     kept = torch.ones_like(x.chosen) if keep is None else keep.to(x.chosen.dtype)
     mean = (x.D.detach() * kept).sum() / kept.sum()
@@ -39,7 +39,7 @@ def beta_dpo(x: Pairs, *, beta: float = 0.1, alpha: float = 0.6, threshold: floa
 
 
 def beta_dpo_filter(D: Tensor, mean: float, std: float, rho: float = 0.8, generator: torch.Generator | None = None) -> Tensor:
-    """Which ⌊ρB⌋ pairs stay: drawn without replacement with weights exp(−(D − M0)²/(2s²)) (arXiv:2407.08639, eq. 8)."""
+    """Which ⌊ρB⌋ pairs stay: drawn without replacement with weights exp(−(D − M0)²/(2s²)) (arXiv:2407.08639)."""
     distance = ((D.detach() - mean) / max(std, 1e-6)) ** 2 / 2
     weights = torch.exp(-(distance - distance.min())).clamp(min=1e-12)  # the largest is 1, so that none underflows
     count = max(1, int(rho * len(D)))

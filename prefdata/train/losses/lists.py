@@ -11,7 +11,7 @@ from prefdata.train.losses.batch import Lists
 
 
 def infonca(x: Lists, *, beta: float = 0.1, reward_temperature: float = 1.0) -> Tensor:
-    """−Σ softmax(r/α)_i log softmax(βu)_i (arXiv:2402.05369, eq. 9)."""
+    """−Σ softmax(r/α)_i log softmax(βu)_i (arXiv:2402.05369)."""
     wanted = torch.softmax(x.rewards / reward_temperature, -1)
     return -(wanted * log_softmax(beta * x.u, -1)).sum(-1)
 
@@ -30,7 +30,7 @@ def exo_list(x: Lists, *, beta: float = 0.5, reward_temperature: float = 0.5) ->
 
 def lipo(x: Lists, *, beta: float = 0.05) -> Tensor:
     """Σ over ψ_i > ψ_j of |2^ψ_i − 2^ψ_j| |1/log(1+rank_i) − 1/log(1+rank_j)| (−ls(s_i − s_j)), s = βu, ranks by s without gradient
-    (LiPO-λ, arXiv:2402.01878, eq. 9); the rewards are the labels ψ."""
+    (LiPO-λ, arXiv:2402.01878); the rewards are the labels ψ."""
     s = beta * x.u
     order = torch.argsort(s.detach(), descending=True)
     rank = torch.empty_like(s).scatter_(0, order, torch.arange(1, len(s) + 1, dtype=s.dtype, device=s.device))
@@ -53,6 +53,6 @@ def pro(means: Tensor, rewards: Tensor, best_logp: Tensor, *, sft_weight: float 
 
 
 def rloo(rewards: Tensor, logps: Tensor) -> tuple[Tensor, Tensor]:
-    """Leave-one-out advantages r_i − mean of the others, and −mean(A log π) (arXiv:2402.14740, eq. 7)."""
+    """Leave-one-out advantages r_i − mean of the others, and −mean(A log π) (arXiv:2402.14740)."""
     advantages = (rewards - rewards.mean()) * len(rewards) / (len(rewards) - 1)
     return advantages, -(advantages.detach() * logps).mean()

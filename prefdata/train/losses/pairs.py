@@ -22,13 +22,13 @@ Divergence = Literal["reverse_kl", "forward_kl", "js", "alpha"]
 
 
 def dpo(x: Pairs, *, beta: float = 0.1, label_smoothing: float = 0.0) -> Tensor:
-    """−(1−ε) ls(βD) − ε ls(−βD): DPO (Rafailov 2023, arXiv:2305.18290, eq. 7); with ε > 0 conservative DPO (Mitchell 2023)."""
+    """−(1−ε) ls(βD) − ε ls(−βD): DPO (Rafailov 2023, arXiv:2305.18290); with ε > 0 conservative DPO (Mitchell 2023)."""
     z = beta * x.D
     return -(1 - label_smoothing) * ls(z) - label_smoothing * ls(-z)
 
 
 def robust(x: Pairs, *, beta: float = 0.1, label_smoothing: float = 0.1) -> Tensor:
-    """[−(1−ε) ls(βD) + ε ls(−βD)]/(1−2ε): unbiased under flips at rate ε < ½ (arXiv:2403.00409, eq. 8). It can be negative."""
+    """[−(1−ε) ls(βD) + ε ls(−βD)]/(1−2ε): unbiased under flips at rate ε < ½ (arXiv:2403.00409). It can be negative."""
     z = beta * x.D
     return (-(1 - label_smoothing) * ls(z) + label_smoothing * ls(-z)) / (1 - 2 * label_smoothing)
 
@@ -49,14 +49,14 @@ def hinge(x: Pairs, *, beta: float = 0.1) -> Tensor:
 
 
 def slic(x: Pairs, *, delta: float = 1.0, sft_weight: float = 0.5) -> Tensor:
-    """max(0, δ − log π(chosen) + log π(rejected)) − λ log π(target): SLiC-HF, direct (arXiv:2305.10425, eq. 4). The target is the SFT
+    """max(0, δ − log π(chosen) + log π(rejected)) − λ log π(target): SLiC-HF, direct (arXiv:2305.10425). The target is the SFT
     target where there is one, else the chosen answer."""
     target = x.chosen if x.target is None else x.target
     return torch.relu(delta - x.chosen + x.rejected) - sft_weight * target
 
 
 def rso(x: Pairs, *, gamma: float = 0.5) -> Tensor:
-    """−ls(γD): sigmoid-norm of RSO (arXiv:2309.06657, eq. 8), the reference being the SFT model that the candidates came from."""
+    """−ls(γD): sigmoid-norm of RSO (arXiv:2309.06657), the reference being the SFT model that the candidates came from."""
     return -ls(gamma * x.D)
 
 
@@ -66,17 +66,17 @@ def sigmoid_norm(x: Pairs, *, beta: float = 5.0) -> Tensor:
 
 
 def dpop(x: Pairs, *, beta: float = 0.3, penalty: float = 50.0) -> Tensor:
-    """−ls(β (D − λ max(0, −u_c))): DPO-positive, which keeps the chosen answer likely (arXiv:2402.13228, eq. 3)."""
+    """−ls(β (D − λ max(0, −u_c))): DPO-positive, which keeps the chosen answer likely (arXiv:2402.13228)."""
     return -ls(beta * (x.D - penalty * torch.relu(-x.u_c)))
 
 
 def r_dpo(x: Pairs, *, beta: float = 0.1, alpha: float = 0.05) -> Tensor:
-    """−ls(βD + α (l_c − l_r)): length-regularised DPO (arXiv:2403.19159, eq. 9); lengths in tokens."""
+    """−ls(βD + α (l_c − l_r)): length-regularised DPO (arXiv:2403.19159); lengths in tokens."""
     return -ls(beta * x.D + alpha * (x.chosen_len - x.rejected_len))
 
 
 def simpo(x: Pairs, *, beta: float = 2.0, gamma: float = 1.0) -> Tensor:
-    """−ls(β m_c − β m_r − γ), m = mean log-prob per token: no reference (arXiv:2405.14734, eq. 6)."""
+    """−ls(β m_c − β m_r − γ), m = mean log-prob per token: no reference (arXiv:2405.14734)."""
     return -ls(beta * (x.mean_chosen - x.mean_rejected) - gamma)
 
 
@@ -90,7 +90,7 @@ def alphapo(x: Pairs, *, beta: float = 2.5, gamma: float = 0.3, alpha: float = 0
 
 
 def cpo(x: Pairs, *, beta: float = 0.1, sft_weight: float = 1.0) -> Tensor:
-    """−ls(β (log π(chosen) − log π(rejected))) − w log π(chosen), the last per sequence (arXiv:2401.08417, eq. 5)."""
+    """−ls(β (log π(chosen) − log π(rejected))) − w log π(chosen), the last per sequence (arXiv:2401.08417)."""
     return -ls(beta * (x.chosen - x.rejected)) - sft_weight * x.chosen
 
 
@@ -113,17 +113,17 @@ def nca(x: Pairs, *, beta: float = 0.1) -> Tensor:
 
 
 def bco(x: Pairs, *, beta: float = 0.1, delta: float | Tensor = 0.0) -> Tensor:
-    """−ls(βu_c − δ) − ls(−(βu_r − δ)), δ a running mean of rewards without gradient (arXiv:2404.04656, eq. 8)."""
+    """−ls(βu_c − δ) − ls(−(βu_r − δ)), δ a running mean of rewards without gradient (arXiv:2404.04656)."""
     return -ls(beta * x.u_c - delta) - ls(-(beta * x.u_r - delta))
 
 
 def apo_zero(x: Pairs, *, beta: float = 0.1) -> Tensor:
-    """1 − σ(βu_c) + σ(βu_r): chosen answers better than the model's own (arXiv:2408.06266, eq. 7)."""
+    """1 − σ(βu_c) + σ(βu_r): chosen answers better than the model's own (arXiv:2408.06266)."""
     return 1 - torch.sigmoid(beta * x.u_c) + torch.sigmoid(beta * x.u_r)
 
 
 def apo_down(x: Pairs, *, beta: float = 0.1) -> Tensor:
-    """σ(βu_c) + 1 − σ(βD): chosen answers worse than the model's own (arXiv:2408.06266, eq. 8)."""
+    """σ(βu_c) + 1 − σ(βD): chosen answers worse than the model's own (arXiv:2408.06266)."""
     return torch.sigmoid(beta * x.u_c) + 1 - torch.sigmoid(beta * x.D)
 
 
@@ -141,21 +141,21 @@ def exo(x: Pairs, *, beta: float = 0.1, label_smoothing: float = 1e-3) -> Tensor
 
 
 def discopop(x: Pairs, *, beta: float = 0.05, tau: float = 0.05) -> Tensor:
-    """(1−m)(−ls(z)) + m e^(−z), z = βD, m = σ(z/τ) (arXiv:2406.08414, eq. 5). m e^(−z) is one exponential, which is finite for τ < 1
+    """(1−m)(−ls(z)) + m e^(−z), z = βD, m = σ(z/τ) (arXiv:2406.08414). m e^(−z) is one exponential, which is finite for τ < 1
     where the product of the two factors is not (and bounded for τ > 1, where it grows without end)."""
     z = beta * x.D
     return torch.sigmoid(-z / tau) * softplus(-z) + torch.exp((-z + ls(z / tau)).clamp(max=80))
 
 
 def odpo(x: Pairs, *, beta: float = 0.1, alpha: float = 1.0) -> Tensor:
-    """−ls(βD − α log(s_c − s_r)): DPO with an offset by the scores' distance, which must be positive (arXiv:2402.10571, eq. 7)."""
+    """−ls(βD − α log(s_c − s_r)): DPO with an offset by the scores' distance, which must be positive (arXiv:2402.10571)."""
     if x.score_chosen is None or x.score_rejected is None:
         raise ValueError("odpo needs scores of both answers")
     return -ls(beta * x.D - alpha * torch.log(x.score_chosen - x.score_rejected))
 
 
 def rpo(x: Pairs, *, beta: float = 0.1, alpha: float = 1.0) -> Tensor:
-    """−ls(βD) − α m_c: DPO and the mean log-prob of the chosen answer (iterative RPO, arXiv:2404.19733, eq. 1)."""
+    """−ls(βD) − α m_c: DPO and the mean log-prob of the chosen answer (iterative RPO, arXiv:2404.19733)."""
     return -ls(beta * x.D) - alpha * x.mean_chosen
 
 
@@ -177,11 +177,12 @@ def f_dpo(x: Pairs, *, beta: float = 0.1, divergence: Divergence = "reverse_kl",
     """−ls(β (f'(e^u_c) − f'(e^u_r))) (arXiv:2309.16240); α in (0, 1) as in the paper. Exponents are bounded at 80."""
     if divergence == "reverse_kl":
         return -ls(beta * x.D)
-    derivative = {
+    derivatives: dict[str, Callable[[Tensor], Tensor]] = {
         "forward_kl": lambda u: -torch.exp((-u).clamp(max=80)),
         "js": lambda u: log(2) + ls(u),
         "alpha": lambda u: (1 - torch.exp((-alpha * u).clamp(max=80))) / alpha,
-    }[divergence]
+    }
+    derivative = derivatives[divergence]
     return -ls(beta * (derivative(x.u_c) - derivative(x.u_r)))
 
 

@@ -18,8 +18,8 @@ def bradley_terry(
     label_smoothing: float = 0.0,
     center: float = 0.0,
 ) -> Tensor:
-    """w [−p ls(d) − (1−p) ls(−d)] + η (s_c + s_r)², d = s_c − s_r − m, per pair (InstructGPT, arXiv:2203.02155, eq. 1; margin m: Llama 2,
-    arXiv:2307.09288, eq. 2; η: arXiv:2312.09244, eq. 2; w as in scaled BT, arXiv:2410.01257). p is 1 − ε without soft labels.
+    """w [−p ls(d) − (1−p) ls(−d)] + η (s_c + s_r)², d = s_c − s_r − m, per pair (InstructGPT, arXiv:2203.02155; margin m: Llama 2,
+    arXiv:2307.09288; η: arXiv:2312.09244, eq. 2; w as in scaled BT, arXiv:2410.01257). p is 1 − ε without soft labels.
 
     A soft label is about the pair, so with one the margin counts for the direction p > ½ only.
     """

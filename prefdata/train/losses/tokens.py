@@ -16,13 +16,13 @@ def sequence_logp(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
 
 
 def ld_sum(tokens: Tensor, shorter: int, alpha: float) -> Tensor:
-    """Sum of the first `shorter` log-probs and α times the sum of the rest (LD-DPO, arXiv:2409.06411, eq. 9): policy and reference are
+    """Sum of the first `shorter` log-probs and α times the sum of the rest (LD-DPO, arXiv:2409.06411): policy and reference are
     both summed so, then it is DPO; `shorter` is the length of the shorter completion of the pair."""
     return tokens[:shorter].sum() + alpha * tokens[shorter:].sum()
 
 
 def wpo_weight(chosen: Tensor, rejected: Tensor) -> Tensor:
-    """exp(mean log π(chosen)) exp(mean log π(rejected)) without gradient, the weight of the pair in DPO (arXiv:2406.11827, eq. 5, without
+    """exp(mean log π(chosen)) exp(mean log π(rejected)) without gradient, the weight of the pair in DPO (arXiv:2406.11827, without
     the alignment of sampled and greedy tokens)."""
     return torch.exp(chosen.mean() + rejected.mean()).detach()
 
@@ -42,7 +42,7 @@ def tdpo(x: Pairs, kl_chosen: Tensor, kl_rejected: Tensor, *, beta: float = 0.1,
 
 def cringe(logits: Tensor, tokens: Tensor, picked: Tensor) -> Tensor:
     """−log(e^s* / (e^s* + e^s_y)) per token of an undesirable completion, s* the logit of the token drawn in its place, [T]
-    (arXiv:2211.05826, eq. 4); a whole loss adds it, times α, to the cross-entropy of desirable ones."""
+    (arXiv:2211.05826); a whole loss adds it, times α, to the cross-entropy of desirable ones."""
     other, own = (logits.gather(-1, t.unsqueeze(-1)).squeeze(-1) for t in (picked, tokens))
     return -ls(other - own)
 
@@ -57,6 +57,6 @@ def pairwise_cringe(
     b: float = -10.0,
     tau: float = 10.0,
 ) -> Tensor:
-    """σ((b − (log π(chosen) − log π(rejected)))/τ) [CE(chosen) + α cringe(rejected)] (arXiv:2312.16682, eq. 5). The gate has no gradient."""
+    """σ((b − (log π(chosen) − log π(rejected)))/τ) [CE(chosen) + α cringe(rejected)] (arXiv:2312.16682). The gate has no gradient."""
     gate = torch.sigmoid((b - (chosen - rejected)) / tau).detach()
     return gate * (ce_chosen + alpha * cringe_rejected)

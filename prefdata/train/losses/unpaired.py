@@ -10,7 +10,7 @@ from prefdata.train.losses.batch import Unpaired
 
 
 def kto_z0(kl_logps: Tensor, kl_ref_logps: Tensor) -> Tensor:
-    """max(0, mean of log π − log π_ref over mismatched completions), without gradient and without β (arXiv:2402.01306, eq. 8). Average
+    """max(0, mean of log π − log π_ref over mismatched completions), without gradient and without β (arXiv:2402.01306). Average
     over all ranks before the clamp."""
     return (kl_logps - kl_ref_logps).mean().detach().clamp(min=0)
 
@@ -22,11 +22,11 @@ def kto(x: Unpaired, *, z0: Tensor | float, beta: float = 0.1, desirable_weight:
 
 
 def bco_unpaired(x: Unpaired, *, beta: float = 0.1, delta: Tensor | float = 0.0) -> Tensor:
-    """−ls(βu − δ) for desirable, −ls(−(βu − δ)) for undesirable completions (arXiv:2404.04656, eq. 8)."""
+    """−ls(βu − δ) for desirable, −ls(−(βu − δ)) for undesirable completions (arXiv:2404.04656)."""
     z = beta * x.u - delta
     return -torch.where(x.desirable, ls(z), ls(-z))
 
 
 def dro_v(x: Unpaired, rewards: Tensor, values: Tensor, *, tau: float = 1.0) -> Tensor:
-    """½ (r − V − τu)², V the value of the prompt (arXiv:2405.19107, eq. 7). It needs a value head."""
+    """½ (r − V − τu)², V the value of the prompt (arXiv:2405.19107). It needs a value head."""
     return 0.5 * (rewards - values - tau * x.u) ** 2
