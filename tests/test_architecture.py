@@ -14,7 +14,7 @@ LEVEL = {
     "version": 0,
     "options": 0,
     "statistics": 0,
-    "shipped": 0,
+    "shipped": 1,
     "schema": 1,
     "io": 2,
     "sources": 3,
