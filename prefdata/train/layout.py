@@ -55,7 +55,11 @@ class Packed:
     """[S] the place of the last token of each completion, where a reward model reads its score"""
 
     def to(self, device: torch.device) -> Packed:
-        return Packed(**{f.name: v.to(device) if isinstance(v := getattr(self, f.name), Tensor) else v for f in fields(self)})
+        moved: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            moved[f.name] = value.to(device) if isinstance(value, Tensor) else value
+        return Packed(**moved)
 
 
 def packed(groups: Sequence[Group]) -> Packed:

@@ -26,7 +26,7 @@ def hidden_states(model: Any, batch: Packed) -> Tensor:
 def token_logps(model: Any, batch: Packed) -> Tensor:
     """Log-prob of each scored token, [N] in float32."""
     states = hidden_states(model, batch).index_select(0, batch.source)
-    found: Tensor = TokenLogps.apply(states, model.get_output_embeddings().weight, batch.labels)
+    found: Tensor = TokenLogps.apply(states, model.get_output_embeddings().weight, batch.labels)  # type: ignore[no-untyped-call]
     return found
 
 

@@ -1,0 +1,87 @@
+"""Log-probs of the reference, as a stage of its own: computed once without gradients, kept, and used by every epoch and every loss.
+
+The key is the hash of everything that they depend on: the token ids (and with them tokenizer, template and truncation), the weights
+(and with them adapters), their type and the layout. What is kept is one float32 per scored token, so that a loss may sum them as it likes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from prefdata.io.write import replacing
+from prefdata.train.layout import Group, packed
+from prefdata.train.model import token_logps
+from prefdata.train.store import Store
+
+VERSION = b"reference 1\n"
+
+
+def key_of(store: Store, model: Any, layout: str) -> str:
+    """Hash of tokens, weights, their type and the layout, 64 hexadecimal digits."""
+    digest = hashlib.sha256(VERSION + layout.encode())
+    for name in ("prompt", "completions"):
+        for chunk in store.table.column(name).chunks:
+            for buffer in chunk.buffers():
+                digest.update(b"\n" if buffer is None else memoryview(buffer))
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def reference_logps(
+    store: Store, model: Any, folder: str, layout: Callable[[list[Group]], list[Group]], *, name: str, budget: int, progress: Any = None
+) -> pa.ChunkedArray:
+    """Log-probs of all completions' tokens by row: list<list<float32>> in the shape of `completions`. Taken from `folder` if they are there
+    under this key; else computed with the model in evaluation mode, longest rows together, and kept."""
+    path = os.path.join(folder, f"reference-{key_of(store, model, name)[:32]}.arrow")
+    if os.path.exists(path):
+        return pa.ipc.open_file(pa.memory_map(path)).read_all().column("logps")
+    found = computed(store, model, layout, budget=budget, progress=progress)
+    os.makedirs(folder, exist_ok=True)
+    table = pa.table({"logps": found})
+    with replacing(path) as temporary, pa.OSFile(temporary, "wb") as f, pa.ipc.new_file(f, table.schema) as writer:
+        writer.write_table(table)
+    return table.column("logps")
+
+
+@torch.no_grad()
+def computed(store: Store, model: Any, layout: Callable[[list[Group]], list[Group]], *, budget: int, progress: Any = None) -> pa.Array:
+    was_training = model.training
+    model.eval()  # functional dropout of attention would stay active in training mode
+    device = next(model.parameters()).device
+    ends, offsets = store.completion_offsets()
+    out = np.empty(int(offsets[-1]), np.float32)
+    for rows in by_length(store.lengths, budget):
+        groups = [store.group(i) for i in rows]
+        values = token_logps(model, packed(layout(groups)).to(device)).float().cpu().numpy()
+        at = 0
+        for i in rows:
+            begin, end = offsets[ends[i]], offsets[ends[i + 1]]
+            out[begin:end] = values[at : at + end - begin]
+            at += end - begin
+        if progress:
+            progress(len(rows))
+    model.train(was_training)
+    inner = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(out))
+    return pa.LargeListArray.from_arrays(pa.array(ends), inner)
+
+
+def by_length(lengths: Any, budget: int) -> list[list[int]]:
+    """Rows in runs of at most `budget` tokens (one row at least), the longest first, so that what does not fit is seen at once."""
+    out: list[list[int]] = []
+    used = budget + 1
+    for i in np.argsort(-lengths, kind="stable").tolist():
+        if used + lengths[i] > budget:
+            out.append([])
+            used = 0
+        out[-1].append(i)
+        used += lengths[i]
+    return out
