@@ -105,12 +105,49 @@ def _long(parts: Sequence[Any]) -> Tensor:
     return torch.from_numpy(np.concatenate(parts).astype(np.int64))
 
 
-def padded(groups: Sequence[Group], pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    """One right-padded row per completion, as other trainers do: token ids, attention mask and completion mask, [S, L]."""
-    rows = [np.concatenate([g.prompt, c]) for g in groups for c in g.completions]
-    longest = max(map(len, rows))
-    ids = np.full((len(rows), longest), pad, np.int64)
-    real, scored = np.zeros_like(ids), np.zeros_like(ids, dtype=bool)
-    for i, (row, p) in enumerate(zip(rows, [len(g.prompt) for g in groups for _ in g.completions], strict=True)):
-        ids[i, : len(row)], real[i, : len(row)], scored[i, p : len(row)] = row, 1, True
-    return torch.from_numpy(ids), torch.from_numpy(real), torch.from_numpy(scored)
+@dataclass(frozen=True)
+class Padded:
+    """One right-padded row per completion, as other trainers do: S rows of L places. For models that cannot be packed."""
+
+    ids: Tensor
+    """[S, L]"""
+    mask: Tensor
+    """[S, L] 1 where a token is"""
+    source: Tensor
+    """[N] the place, in the flat [S * L], that predicts a scored token"""
+    labels: Tensor
+    owner: Tensor
+    lengths: Tensor
+    last: Tensor
+    """[S] the place of the last token of each completion, in the flat [S * L]"""
+
+    def to(self, device: torch.device) -> Padded:
+        return Padded(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+def padded(groups: Sequence[Group]) -> Padded:
+    """Padding is token 0; the mask hides it."""
+    pairs = [(g.prompt, c) for g in groups for c in g.completions]
+    longest = max(len(p) + len(c) for p, c in pairs)
+    ids = np.zeros((len(pairs), longest), np.int64)
+    mask = np.zeros_like(ids)
+    source, last = [], []
+    for i, (p, c) in enumerate(pairs):
+        ids[i, : len(p)], ids[i, len(p) : len(p) + len(c)] = p, c
+        mask[i, : len(p) + len(c)] = 1
+        source.append(i * longest + np.arange(len(p) - 1, len(p) + len(c) - 1))
+        last.append(i * longest + len(p) + len(c) - 1)
+    n = np.asarray([len(c) for _, c in pairs])
+    owner = torch.from_numpy(np.repeat(np.arange(len(n)), n))
+    tensors = torch.from_numpy(ids), torch.from_numpy(mask), _long(source), _long([c for _, c in pairs])
+    return Padded(*tensors, owner, torch.from_numpy(n), torch.tensor(last))
+
+
+Batch = Packed | Padded
+
+
+def laid_out(groups: Sequence[Group], layout: str) -> Batch:
+    """A batch in the layout `shared`, `packed` or `padded`."""
+    if layout == "padded":
+        return padded(groups)
+    return packed(groups if layout == "shared" else alone(groups))

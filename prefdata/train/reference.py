@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from prefdata.io.write import replacing
-from prefdata.train.layout import Group, packed
+from prefdata.train.layout import laid_out
 from prefdata.train.model import token_logps
 from prefdata.train.store import Store
 
@@ -36,12 +35,10 @@ def key_of(store: Store, model: Any, layout: str) -> str:
     return digest.hexdigest()
 
 
-def reference_logps(
-    store: Store, model: Any, folder: str, layout: Callable[[list[Group]], list[Group]], *, name: str, budget: int, progress: Any = None
-) -> pa.ChunkedArray:
+def reference_logps(store: Store, model: Any, folder: str, layout: str, *, budget: int, progress: Any = None) -> pa.ChunkedArray:
     """Log-probs of all completions' tokens by row: list<list<float32>> in the shape of `completions`. Taken from `folder` if they are there
     under this key; else computed with the model in evaluation mode, longest rows together, and kept."""
-    path = os.path.join(folder, f"reference-{key_of(store, model, name)[:32]}.arrow")
+    path = os.path.join(folder, f"reference-{key_of(store, model, layout)[:32]}.arrow")
     if os.path.exists(path):
         return pa.ipc.open_file(pa.memory_map(path)).read_all().column("logps")
     found = computed(store, model, layout, budget=budget, progress=progress)
@@ -53,7 +50,7 @@ def reference_logps(
 
 
 @torch.no_grad()
-def computed(store: Store, model: Any, layout: Callable[[list[Group]], list[Group]], *, budget: int, progress: Any = None) -> pa.Array:
+def computed(store: Store, model: Any, layout: str, *, budget: int, progress: Any = None) -> pa.Array:
     was_training = model.training
     model.eval()  # functional dropout of attention would stay active in training mode
     device = next(model.parameters()).device
@@ -61,7 +58,7 @@ def computed(store: Store, model: Any, layout: Callable[[list[Group]], list[Grou
     out = np.empty(int(offsets[-1]), np.float32)
     for rows in by_length(store.lengths, budget):
         groups = [store.group(i) for i in rows]
-        values = token_logps(model, packed(layout(groups)).to(device)).float().cpu().numpy()
+        values = token_logps(model, laid_out(groups, layout).to(device)).float().cpu().numpy()
         at = 0
         for i in rows:
             begin, end = offsets[ends[i]], offsets[ends[i + 1]]

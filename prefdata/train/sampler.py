@@ -51,7 +51,7 @@ class StepSampler:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch)
+        return (len(self.lengths) + self.batch - 1) // self.batch
 
     def __iter__(self) -> Iterator[list[int]]:
         for rows in steps(self.lengths, self.batch, self.seed, self.epoch):

@@ -20,7 +20,8 @@ from prefdata.tokens.tokenizer import Loaded, load, rendered
 from prefdata.train.layout import Group, Ids
 
 Truncate = Literal["drop", "prompt", "completion"]
-ANSWERS = {"pair": ("chosen", "rejected"), "binary": ("completion",)}
+ANSWERS = {"pair": ("chosen", "rejected"), "chosen": ("chosen",), "binary": ("completion",)}
+"""The answers of a record that are tokenised; `chosen` is SFT on pairs."""
 REASONS = {
     "template": "the chat template refuses the record",
     "boundary": "the rendered prompt is not the beginning of the rendered conversation",

@@ -1,0 +1,76 @@
+"""Metrics of training as sums that stay on the device: one copy to the host for each line of the log. Names are those of TRL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prefdata.train.losses import Pairs, Unpaired
+
+
+class Tally:
+    """Weighted sums by name; means over all rows and ranks since the last line, so that a short batch weighs what it holds."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, Tensor] = {}
+
+    def add(self, name: str, values: Tensor) -> None:
+        values = values.detach().double()
+        self.sums[name] = self.sums.get(name, torch.zeros((), dtype=torch.float64, device=values.device)) + values.sum()
+        self.counts[name] = self.counts.get(name, torch.zeros((), dtype=torch.float64, device=values.device)) + values.numel()
+
+    def take(self, reduce: Any = None) -> dict[str, float]:
+        """The means; then it is empty. `reduce` sums a tensor over the ranks (all of them have the same names)."""
+        if not self.sums:
+            return {}
+        names = sorted(self.sums)
+        both = torch.stack([torch.stack([self.sums[n], self.counts[n]]) for n in names])
+        both = both if reduce is None else reduce(both)
+        self.sums, self.counts = {}, {}
+        return {name: s / n for name, (s, n) in zip(names, both.tolist(), strict=True) if n}
+
+
+def of_pairs(tally: Tally, x: Pairs, beta: float, losses: Tensor, reference: bool, source: Tensor, sources: list[str]) -> None:
+    """Rewards are β log-ratios, or β log-probs where there is no reference; a tie counts one half in accuracies. `source` numbers the
+    sources of the rows, −1 is none."""
+    c, r = (beta * x.u_c, beta * x.u_r) if reference else (beta * x.chosen, beta * x.rejected)
+    margins = (c - r).detach()
+    accuracy = (torch.sign(margins) + 1) / 2
+    values = {
+        "loss": losses,
+        "rewards/chosen": c,
+        "rewards/rejected": r,
+        "rewards/margins": margins,
+        "rewards/accuracies": accuracy,
+        "logps/chosen": x.chosen,
+        "logps/rejected": x.rejected,
+        "saturated": (margins.abs() > 10).double(),
+    }
+    for name, value in values.items():
+        tally.add(name, value)
+    for i, name in enumerate(sources):
+        tally.add(f"sources/{name}/accuracies", accuracy[source == i])
+        tally.add(f"sources/{name}/margins", margins[source == i])
+
+
+def of_unpaired(tally: Tally, x: Unpaired, beta: float, losses: Tensor) -> None:
+    """Desirable completions as chosen, the others as rejected, as KTO's trainers name them."""
+    tally.add("loss", losses)
+    for name, mask in (("chosen", x.desirable), ("rejected", ~x.desirable)):
+        tally.add(f"rewards/{name}", beta * x.u[mask])
+        tally.add(f"logps/{name}", x.logps[mask])
+
+
+def of_scores(tally: Tally, chosen: Tensor, rejected: Tensor, losses: Tensor, source: Tensor, sources: list[str]) -> None:
+    """Of a reward model, as TRL names them, and by source."""
+    margin = (chosen - rejected).detach()
+    accuracy = (torch.sign(margin) + 1) / 2
+    both = torch.cat([chosen, rejected])
+    for name, value in {"loss": losses, "accuracy": accuracy, "margin": margin, "mean_reward": both}.items():
+        tally.add(name, value)
+    for i, name in enumerate(sources):
+        tally.add(f"sources/{name}/accuracy", accuracy[source == i])
+        tally.add(f"sources/{name}/margin", margin[source == i])

@@ -1,0 +1,109 @@
+"""What is learnt from a row: how a model's answers become losses. A task turns rows into a batch with columns of constants, and columns
+with the model's values into one loss per row; the trainer does not know more.
+
+Values are [B, K]: K log-probs (or scores) per row. Columns are named, [B] each, in float64; both can be gathered over ranks.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prefdata.train.head import sums
+from prefdata.train.layout import Batch, laid_out
+from prefdata.train.losses import Pairs, Unpaired
+from prefdata.train.metrics import Tally, of_pairs, of_unpaired
+from prefdata.train.mix import Mix
+from prefdata.train.store import Store
+
+Columns = dict[str, Tensor]
+
+
+class Part(NamedTuple):
+    """Rows that one forward pass takes."""
+
+    batch: Batch
+    columns: Columns
+
+
+class PolicyTask:
+    """Losses of log-probs, of pairs (K = 2: chosen, rejected) or of single completions (K = 1, or 2 with a mismatched one for KTO)."""
+
+    def __init__(
+        self, store: Store, mix: Mix, layout: str, reference: Any = None, *, soft: bool = True, ld_alpha: float | None = None
+    ) -> None:
+        self.store, self.mix, self.layout, self.ld_alpha = store, mix, layout, ld_alpha
+        self.paired = mix.parts[0].loss.rows == "pair"
+        self.coupled = mix.coupled
+        self.sources = sorted({s for s in store.texts("source") if s is not None})
+        numbers = {s: float(i) for i, s in enumerate(self.sources)}
+        self.constants = {
+            "weight": store.numbers("weight", 1.0),
+            "source": np.array([numbers.get(s or "", -1.0) for s in store.texts("source")]),
+        }
+        if self.paired and soft:
+            self.constants["p_chosen"] = store.numbers("p_chosen", 1.0)
+        if not self.paired:
+            self.constants["label"] = store.numbers("label", 0)
+        self.reference = None if reference is None else self._summed(reference)
+
+    def part(self, rows: list[int], device: torch.device) -> Part:
+        groups = [self.store.group(i) for i in rows]
+        columns = {name: torch.from_numpy(values[rows]) for name, values in self.constants.items()}
+        for k in range(len(groups[0].completions)):
+            columns[f"length{k}"] = torch.tensor([len(g.completions[k]) for g in groups], dtype=torch.float64)
+            if self.reference is not None:
+                columns[f"reference{k}"] = torch.from_numpy(self.reference[rows, k])
+        return Part(laid_out(groups, self.layout).to(device), {n: c.to(device) for n, c in columns.items()})
+
+    def values(self, model: Any, part: Part) -> Tensor:
+        """Log-probs of the completions, [B, K] in float64."""
+        tokens = model(batch=part.batch)
+        if self.ld_alpha is not None:
+            tokens = tokens * self._ld_weights(part.batch.lengths, part.batch.owner)
+        rows = len(part.columns["weight"])
+        return sums(tokens, part.batch.owner, len(part.batch.lengths)).view(rows, -1)
+
+    def losses(self, columns: Columns, values: Tensor, tally: Tally | None = None) -> Tensor:
+        """One loss per row, times its weight."""
+        values = values.double()
+        zeros = torch.zeros_like(values[:, 0])
+        reference = [columns.get(f"reference{k}", zeros) for k in range(values.shape[1])]
+        if self.paired:
+            r = values.shape[1] - 1  # SFT has chosen answers alone
+            x = Pairs(values[:, 0], values[:, r], reference[0], reference[r], columns["length0"], columns[f"length{r}"])
+            found = self.mix.pairs(x, columns.get("p_chosen"))
+            if tally is not None:
+                of_pairs(tally, x, self.mix.beta, found, self.reference is not None, columns["source"], self.sources)
+            self._seen = x.u_c.detach(), x.u_r.detach()
+        else:
+            y = Unpaired(values[:, 0], reference[0], columns["label"].bool())
+            other = (values[:, 1].detach(), reference[1]) if values.shape[1] > 1 else (None, None)
+            found = self.mix.unpaired(y, *other)
+            if tally is not None:
+                of_unpaired(tally, y, self.mix.beta, found)
+            self._seen = y.u.detach()[y.desirable], y.u.detach()[~y.desirable]
+        return found * columns["weight"]
+
+    def after_step(self) -> None:
+        self.mix.after_step(*self._seen)
+
+    def _summed(self, tokens: Any) -> Any:
+        """The reference's log-probs of completions, [rows, K], from those of tokens."""
+        flat = tokens.combine_chunks() if hasattr(tokens, "combine_chunks") else tokens
+        ends, inner = flat.offsets.to_numpy(), flat.values
+        offsets, values = inner.offsets.to_numpy(), torch.from_numpy(inner.values.to_numpy().copy())
+        lengths = torch.from_numpy(np.diff(offsets))
+        owner = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+        if self.ld_alpha is not None:
+            values = values * self._ld_weights(lengths, owner)
+        return sums(values, owner, len(lengths)).view(len(ends) - 1, -1).numpy()
+
+    def _ld_weights(self, lengths: Tensor, owner: Tensor) -> Tensor:
+        """1 for the tokens up to the length of the pair's shorter completion, α beyond (LD-DPO)."""
+        shorter = lengths.view(-1, 2).min(1).values.repeat_interleave(2)
+        place = torch.arange(len(owner), device=owner.device) - (lengths.cumsum(0) - lengths)[owner]
+        return torch.where(place < shorter[owner], 1.0, float(self.ld_alpha or 0.0))
