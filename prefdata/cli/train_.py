@@ -1,0 +1,56 @@
+"""`prefdata train`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from prefdata.cli.options import command as make
+from prefdata.cli.options import say
+from prefdata.train.options import TrainOptions
+
+HELP = """Train a model on records.
+
+dpo: pairs, every pairwise loss ('prefdata list losses'); rm: a reward model on pairs or lists; kto: single labelled completions;
+sft: the chosen (or desirable) completions.
+
+The folder gets the model and its tokenizer, metrics.jsonl, a card and a manifest. The same command goes on from the last checkpoint.
+
+Examples:
+
+  prefdata train dpo pairs.parquet --model ./sft-model -o out --loss-args beta=0.1
+
+  prefdata train dpo pairs.parquet --model ./sft-model -o out --loss dpo:1,sft:0.1 --lora 16
+
+  prefdata train rm pairs.parquet --model ./base-model -o rm --eval-data held-out.parquet
+"""
+
+EXTRA: dict[str, Any] = {
+    "method": (Annotated[Literal["dpo", "rm", "kto", "sft"], typer.Argument(help="What is trained.")], ...),
+    "data": (Annotated[list[str], typer.Argument(help="Files of records, or globs.")], ...),
+    "out": (Annotated[str, typer.Option("--out", "-o", help="Output folder.")], ...),
+    "json_": (Annotated[bool, typer.Option("--json", help="Print the account as one JSON object on stdout.")], False),
+    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")], False),
+}
+
+
+def run(options: TrainOptions, method: Any, data: list[str], out: str, json_: bool, quiet: bool) -> int:
+    from prefdata.errors import UsageError
+
+    try:
+        from prefdata.train.run import train
+    except ModuleNotFoundError as e:
+        raise UsageError(f"training needs {e.name}: pip install 'prefdata[train]'") from None
+    result = train(method, data, out, options)
+    if json_:
+        import orjson
+
+        print(orjson.dumps(result.as_dict()).decode())
+    elif not quiet:
+        for line in result.lines():
+            say(line)
+    return result.exit_code
+
+
+command = make(TrainOptions, EXTRA, run)
