@@ -16,15 +16,16 @@ def about(df: pl.DataFrame, kind: str) -> About:
     if not df.height:
         return out
     source = pl.col("source").fill_null("") if "source" in df.columns else pl.lit("", pl.String)
-    _count(out, "source", df.select(source.alias("v")))
+    _count(out, "source", df.select(source.alias("v"))["v"])
     if "annotations" in df.columns:
         flat = df["annotations"].list.explode(keep_nulls=False, empty_as_null=False).struct.unnest()
-        _count(out, "annotator", flat.select(pl.concat_str("annotator", pl.lit(" ("), "kind", pl.lit(")")).alias("v")))
+        _count(out, "annotator", flat.select(pl.concat_str("annotator", pl.lit(" ("), "kind", pl.lit(")")).alias("v"))["v"])
     if kind == "pair":
         a, b = (_bytes(c) for c in ("chosen", "rejected"))
-        _count(out, "longer", df.select(pl.when(a > b).then(pl.lit("chosen")).when(a < b).then(pl.lit("rejected")).alias("v")))
+        sides = df.select(chosen=(a > b).sum(), rejected=(a < b).sum()).row(0, named=True)
+        out.update({("longer", side): n for side, n in sides.items() if n})
     if kind == "binary":
-        _count(out, "label", df.select(pl.col("label").cast(pl.String).alias("v")))
+        _count(out, "label", df.select(pl.col("label").cast(pl.String).alias("v"))["v"])
     return out
 
 
@@ -32,8 +33,8 @@ def _bytes(column: str) -> pl.Expr:
     return pl.col(column).list.eval(pl.element().struct.field("content").str.len_bytes()).list.sum()
 
 
-def _count(out: About, topic: str, values: pl.DataFrame) -> None:
-    for value, n in values.drop_nulls().group_by("v").len().iter_rows():
+def _count(out: About, topic: str, values: pl.Series) -> None:
+    for value, n in values.drop_nulls().value_counts().iter_rows():
         out[(topic, value)] += n
 
 
