@@ -160,10 +160,12 @@ def _turn_suspects(turns: pl.Series, ends_with_user: bool) -> Mask:
     starts = ends - lengths
     flat = turns.list.explode(keep_nulls=False, empty_as_null=False).struct.unnest()
     role, content = pl.col("role"), pl.col("content")
-    fine = [content.str.contains(_SOLID), content.str.len_bytes() <= MAX_CONTENT_BYTES, *(pl.col(c).is_null() for c in flat.columns[2:])]
+    fine = [content.str.len_bytes() <= MAX_CONTENT_BYTES, *(pl.col(c).is_null() for c in flat.columns[2:])]
+    roles = {r: role == r for r in ("user", "assistant", "system")}
     # one select: each call on a column costs more than the work on a small shard
-    flags = flat.select(fine=pl.all_horizontal(fine), user=role == "user", assistant=role == "assistant", system=role == "system")
-    fine_, is_user, is_assistant, is_system = map(_true, flags)
+    flags = flat.select(fine=pl.all_horizontal(fine), plain=(content >= "!") & (content < "\x7f"), **roles)
+    fine_, plain, is_user, is_assistant, is_system = map(_true, flags)
+    fine_ = fine_ & _solid(flat["content"], plain)
     nonempty = lengths > 0
     behind = np.repeat(ends, lengths) - 1 - np.arange(len(fine_))  # turns that follow in the same list
     even = behind % 2 == 0
@@ -175,6 +177,14 @@ def _turn_suspects(turns: pl.Series, ends_with_user: bool) -> Mask:
         fits = ((even & is_assistant) | (~even & is_user)) & (is_assistant | ~first)
     bad: Mask = _owners(~(fine_ & fits), ends) | ~nonempty
     return bad
+
+
+def _solid(texts: pl.Series, plain: Mask) -> Mask:
+    """Texts with a character that is not white space. Those that begin with one of ASCII (`plain`) are known without a search."""
+    out, rest = plain.copy(), np.flatnonzero(~plain)
+    if len(rest):
+        out[rest] = _true(texts[rest].str.contains(_SOLID))
+    return out
 
 
 def problems(df: pl.DataFrame, kind: str) -> Iterator[Problem]:
