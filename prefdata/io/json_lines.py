@@ -22,16 +22,16 @@ SUSPECT = np.frombuffer(b" \t\rn{", np.uint8)
 _MORE_BEHIND = re.compile(rb"\}[ \t\r]*(?:null|\{)")
 
 
-def line_starts(data: bytes) -> Any:
+def line_starts(data: bytes | memoryview) -> Any:
     """Where each line begins (int64), or None unless every line begins with "{" and ends with "}" and nothing seems to stand behind an
     object: pyarrow takes objects and lines as they come, and crashes on a bare `null` row, so it must never see one."""
-    if len(data) > MAX_LINE or not data.startswith(b"{"):
+    if len(data) > MAX_LINE or data[:1] != b"{":
         return None
     a = np.frombuffer(data, np.uint8)
     starts, behind = _line_ends(a)
     if len(starts) and starts[-1] == len(a):
         starts = starts[:-1]
-    ends = np.append(starts - 2, len(a) - 1 - data.endswith(b"\n"))
+    ends = np.append(starts - 2, len(a) - 1 - (data[-1:] == b"\n"))
     ends = ends - (a[ends] == RETURN)
     if (a[starts] != OPEN).any() or (a[ends] != CLOSE).any():
         return None
@@ -53,10 +53,13 @@ def _line_ends(a: Any) -> tuple[Any, Any]:
     return np.concatenate(starts), np.concatenate([*behind, a[:0]])
 
 
-def read_fast(data: bytes, layout: Layout, starts: Any) -> pl.DataFrame | None:
+def read_fast(data: bytes | memoryview, layout: Layout, starts: Any) -> pl.DataFrame | None:
     """The layout's columns of every line, or None. Fields that the layout does not name are read as strictly, and left out."""
     schema = pa.schema([(k, arrow_type(v)) for k, v in layout.dtypes.items()])
-    table = None if layout.extras else _parse(data, schema)
+    seen = pa.schema([f for f in schema if f.name in layout.present])  # empty columns cost time; rows with other fields do not fit
+    table = None if layout.extras else _parse(data, seen)
+    if table is None and seen != schema and not layout.extras:
+        table = _parse(data, schema)
     if table is None:
         wide = widened(schema, sample(data, starts))
         table = _parse(data, wide) if wide is not None and wide != schema else None
@@ -78,7 +81,7 @@ def _finite(values: Any) -> bool:
     return True
 
 
-def _parse(data: bytes, schema: pa.Schema) -> pa.Table | None:
+def _parse(data: bytes | memoryview, schema: pa.Schema) -> pa.Table | None:
     for block in (BLOCK, len(data) + 1):
         try:
             table = pj.read_json(

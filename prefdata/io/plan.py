@@ -87,14 +87,18 @@ def _behind_newline(f: BinaryIO, position: int) -> int:
     return position
 
 
-def read_range(shard: Shard) -> bytes:
+def read_range(shard: Shard) -> bytes | memoryview:
     """The bytes of a shard. Of a range that holds a line beyond MAX_LINE, enough to see that it does."""
     if shard.data is not None:
         return shard.data
+    import pyarrow as pa
+
+    # Arrow keeps its memory: the system would have to clear every page of a new text of this size
+    buffer = memoryview(pa.allocate_buffer(min(shard.end - shard.start, SHARD_BYTES + 2 * MAX_LINE))).cast("B")
     try:
         with open_bytes(shard.input.path) as f:
             f.seek(shard.start)
-            return f.read(min(shard.end - shard.start, SHARD_BYTES + 2 * MAX_LINE))
+            return buffer[: f.readinto(buffer)]  # type: ignore[attr-defined]
     except OSError as e:
         raise InputError(f"{shard.input.name}: cannot be read ({e.strerror or e})") from None
 

@@ -56,18 +56,18 @@ def read_shard(shard: Shard, layout: Layout, columns: dict[str, Column]) -> Batc
     data = read_range(shard)
     if shard.lines is not None:
         return _on_lines(_json(data, layout, columns), shard.lines)
-    if shard.start == 0 and shard.index == 0 and data.startswith(BOM):
+    if shard.start == 0 and shard.index == 0 and data[: len(BOM)] == BOM:
         data = data[len(BOM) :]
     return _json(data, layout, columns)
 
 
-def _json(data: bytes, layout: Layout, columns: dict[str, Column]) -> Batch:
+def _json(data: bytes | memoryview, layout: Layout, columns: dict[str, Column]) -> Batch:
     if layout.dtypes:
         starts = line_starts(data)
         df = read_fast(data, layout, starts) if starts is not None else None
         if df is not None:
             return _with_lines(df, data, starts)
-    return _slow(data, layout, columns)
+    return _slow(bytes(data), layout, columns)
 
 
 def _on_lines(batch: Batch, lines: tuple[int, ...]) -> Batch:
@@ -78,9 +78,9 @@ def _on_lines(batch: Batch, lines: tuple[int, ...]) -> Batch:
     return batch
 
 
-def _with_lines(df: pl.DataFrame, data: bytes, starts: Any) -> Batch:
+def _with_lines(df: pl.DataFrame, data: bytes | memoryview, starts: Any) -> Batch:
     ends = np.append(starts[1:], len(data))
-    return Batch(df, line_count=df.height, raw=lambda i: data[starts[i] : ends[i]].removesuffix(b"\n").removesuffix(b"\r"))
+    return Batch(df, line_count=df.height, raw=lambda i: bytes(data[starts[i] : ends[i]]).removesuffix(b"\n").removesuffix(b"\r"))
 
 
 def _slow(data: bytes, layout: Layout, columns: dict[str, Column]) -> Batch:

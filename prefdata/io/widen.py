@@ -16,7 +16,7 @@ DEPTH = 32
 """Types nested deeper than Arrow's schemas go (64) make no schema."""
 
 
-def sample(data: bytes, starts: Any) -> list[dict[str, Any]]:
+def sample(data: bytes | memoryview, starts: Any) -> list[dict[str, Any]]:
     """Some rows from all over the shard."""
     rows = []
     for i in range(0, len(starts), max(1, len(starts) // SAMPLE)):
