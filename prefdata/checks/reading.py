@@ -16,6 +16,7 @@ from prefdata.io.plan import Shard
 from prefdata.io.probe import Probe, probe
 from prefdata.io.read import Batch, read_shard
 from prefdata.io.sniff import Input
+from prefdata.schema.dtypes import required
 from prefdata.sources.intake import drafts, intake, read_rows
 from prefdata.sources.recognise import NotRecognised
 from prefdata.sources.source import Choices, Source
@@ -58,7 +59,9 @@ class Reading:
         """`(records, the row of each, what became of the other rows)`; the last has `_row`, `fate` and `at`. Records that a verdict
         decided have the column `decide.FIRST_WINS`, too."""
         if self.source is None or self.choices is None:
-            return df, np.arange(df.height), pl.DataFrame(schema={"_row": pl.Int64, "fate": pl.String, "at": pl.String})
+            may = set(df.columns) - {"id", *required(self.kind)}
+            used = df.drop(c for c in may if df[c].null_count() == df.height)  # to rules, a column without values is no column
+            return used, np.arange(df.height), pl.DataFrame(schema={"_row": pl.Int64, "fate": pl.String, "at": pl.String})
         draft, _ = drafts(df, self.source, self.choices, self.kind, order=True)
         if "at" not in draft.columns:
             draft = draft.with_columns(pl.lit(None, pl.String).alias("at"))
