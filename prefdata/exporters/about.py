@@ -15,7 +15,7 @@ def about(df: pl.DataFrame, kind: str) -> About:
     out: About = Counter()
     if not df.height:
         return out
-    source = pl.col("source").fill_null("") if "source" in df.columns else pl.lit("", pl.String)
+    source = pl.col("source").fill_null("") if "source" in df.columns else pl.repeat("", pl.len(), dtype=pl.String)
     _count(out, "source", df.select(source.alias("v"))["v"])
     if "annotations" in df.columns:
         flat = df["annotations"].list.explode(keep_nulls=False, empty_as_null=False).struct.unnest()

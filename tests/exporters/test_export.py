@@ -229,3 +229,8 @@ def test_every_target_writes_real_rows(name: str, real: Callable[[str], Path], t
         assert c["kept"] == sum(p["rows"] for p in result.files) > 0
         assert {"README.md", "manifest.json"} <= {p.name for p in (tmp_path / form).iterdir()}
         assert set(c["dropped"]) <= {*load(name).reasons, "system-prompt", "multi-turn", "answer-turns", "tie"}
+
+
+def test_the_card_counts_rows_of_files_that_name_no_source(tmp_path: Path) -> None:
+    prefdata.export(write(tmp_path / "in.jsonl", [pair("A", "B", prompt=str(i)) for i in range(5)]), str(tmp_path / "out"), to="trl")
+    assert "| not stated | unknown | 5 |" in (tmp_path / "out" / "README.md").read_text()
