@@ -15,9 +15,21 @@ from typing import Any
 from prefdata.errors import InputError, PrefdataError, UsageError
 from prefdata.version import __version__
 
-__all__ = ["InputError", "PrefdataError", "UsageError", "__version__", "convert", "export", "read", "validate"]
+__all__ = [
+    "InputError",
+    "PrefdataError",
+    "UsageError",
+    "__version__",
+    "convert",
+    "eval_judge",
+    "export",
+    "label",
+    "read",
+    "revise",
+    "validate",
+]
 
-_API = ("convert", "export", "read", "validate")
+_API = ("convert", "eval_judge", "export", "label", "read", "revise", "validate")
 
 
 def __getattr__(name: str) -> Any:

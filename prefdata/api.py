@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from prefdata.checks.result import ValidateResult
     from prefdata.conversion.run import ConvertResult
+    from prefdata.evaluate.result import EvalJudgeResult
     from prefdata.exporters.run import ExportResult
+    from prefdata.judges.revise import Done as Revised
+    from prefdata.judges.run import Done
 
 
 def convert(inputs: str | list[str], out: str, **options: Any) -> ConvertResult:
@@ -53,6 +56,50 @@ def export(data: str | list[str], out: str, **options: Any) -> ExportResult:
     from prefdata.exporters.run import export as run
 
     return run(data, out, checked(ExportOptions, options))
+
+
+def label(data: str | list[str], out: str, **options: Any) -> Done:
+    """Ask judges about records and write them with what was said; see `prefdata label --help` for the options.
+
+    Returns the account; `result.exit_code` is 1 when rows were rejected or got no reply. With dry_run=True it is the estimate, with batch=
+    what was exported or imported. Raises UsageError, InputError, ProviderError and BudgetError (the same call goes on from the journal).
+
+        result = prefdata.label("pairs.parquet", "labelled.parquet", judge="pairwise", model="M", base_url="http://localhost:8000/v1")
+        result.counts  # {"read": 100, "kept": 100, "dropped": {}, "rejected": {}}
+    """
+    from prefdata.judges.options import LabelOptions
+    from prefdata.judges.run import label as run
+
+    return run(data, out, checked(LabelOptions, options))
+
+
+def revise(data: str | list[str], out: str, **options: Any) -> Revised:
+    """Have a model criticise and rewrite answers by a constitution; see `prefdata revise --help` for the options.
+
+    Returns the account; `result.exit_code` is 1 when rows were rejected or got no reply. With dry_run=True it is the estimate, with batch=
+    what was exported or imported. Raises UsageError, InputError, ProviderError and BudgetError (the same call goes on from the journal).
+
+        result = prefdata.revise("prompts.jsonl", "pairs.parquet", model="M", base_url="http://localhost:8000/v1", rounds=2)
+        result.steps  # {"critique": 1, "revised": 199}
+    """
+    from prefdata.judges.revise import revise as run
+    from prefdata.judges.revise_options import ReviseOptions
+
+    return run(data, out, checked(ReviseOptions, options))
+
+
+def eval_judge(data: str | list[str], **options: Any) -> EvalJudgeResult:
+    """Measure the judges of labelled records against gold; see `prefdata eval judge --help` for the options.
+
+    Returns the figures of each judge; `result.exit_code` is 1 when one is below min_agreement. Raises UsageError, InputError.
+
+        result = prefdata.eval_judge("labelled.parquet", gold="reviewed.jsonl")
+        result.judges[0].figures["agreement"]  # {"value": 0.739, "low": 0.659, "high": 0.806, "n": 134}
+    """
+    from prefdata.evaluate.judge import eval_judge as run
+    from prefdata.evaluate.options import EvalJudgeOptions
+
+    return run(data, checked(EvalJudgeOptions, options))
 
 
 def read(path: str, kind: str | None = None) -> pl.DataFrame:

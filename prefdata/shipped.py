@@ -26,5 +26,6 @@ def path_of(what: str, name: str) -> Path:
             raise UsageError(f"{name}: no such file; names without a dot are the shipped {what}: {', '.join(names(what))}")
         return found
     if name not in names(what):
-        raise UsageError(f"no {what[:-1]} is called {name!r}; shipped are {', '.join(names(what))}; a file of your own: --{what[:-1]} ./{name}.yaml")
+        own = f"a file of your own: --{what[:-1]} ./{name}.yaml"
+        raise UsageError(f"no {what[:-1]} is called {name!r}; shipped are {', '.join(names(what))}; {own}")
     return folder(what) / f"{name}.yaml"

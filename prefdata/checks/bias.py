@@ -10,8 +10,8 @@ import numpy as np
 from prefdata.checks.facts import Facts
 from prefdata.checks.features import FORMATS
 from prefdata.checks.rule import Rule
-from prefdata.statistics import Share, percent
 from prefdata.checks.view import Ints
+from prefdata.statistics import Share, percent
 
 
 def by_prompt(f: Facts) -> Ints:

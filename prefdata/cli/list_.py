@@ -9,7 +9,8 @@ import typer
 
 from prefdata.cli.options import guarded
 
-HELP = """List the sources that can be converted, the rules of validate (with their limits), or the targets of export.
+HELP = """List the sources that can be converted, the rules of validate (with their limits), the targets of export, or the judges and
+constitutions of label and revise.
 
 Examples:
 
@@ -65,11 +66,43 @@ def _exporters() -> list[dict[str, Any]]:
     ]
 
 
-TABLES: dict[str, Callable[[], list[dict[str, Any]]]] = {"sources": _sources, "rules": _rules, "exporters": _exporters}
+def _constitutions() -> list[dict[str, Any]]:
+    from prefdata.judges.constitution import load
+    from prefdata.shipped import names
+
+    return [
+        {
+            "name": c.name,
+            "version": c.version,
+            "comparison": len(c.comparison),
+            "critique": len(c.critique),
+            "about": c.about,
+            "principles": [p.model_dump(mode="json") for p in (*c.comparison, *c.critique)],
+        }
+        for c in map(load, names("constitutions"))
+    ]
+
+
+def _judges() -> list[dict[str, Any]]:
+    from prefdata.judges.judge import as_yaml, load
+    from prefdata.shipped import names
+
+    return [as_yaml(load(n)) for n in names("judges")]
+
+
+TABLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "sources": _sources,
+    "rules": _rules,
+    "exporters": _exporters,
+    "judges": _judges,
+    "constitutions": _constitutions,
+}
 SHOWN = {
     "sources": ("name", "kind", "title"),
     "rules": ("code", "name", "severity", "on", "limits"),
     "exporters": ("name", "form", "kind", "what"),
+    "judges": ("name", "version", "ask", "about"),
+    "constitutions": ("name", "version", "comparison", "critique", "about"),
 }
 """What a line of text shows; --json has everything."""
 
@@ -81,7 +114,7 @@ def _cell(value: Any) -> str:
 
 
 def command(
-    what: Annotated[Literal["sources", "rules", "exporters"], typer.Argument(help="What to list.")],
+    what: Annotated[Literal["sources", "rules", "exporters", "judges", "constitutions"], typer.Argument(help="What to list.")],
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     def show() -> int:

@@ -17,7 +17,7 @@ COMMANDS = {
     "eval": "Measure judges and models.",
     "journal": "Look into the journal of replies.",
     "mock-server": "A scripted judge on this machine, for demos and tests.",
-    "list": "List the sources, the rules or the export targets.",
+    "list": "List the sources, the rules, the export targets, the judges or the constitutions.",
     "schema": "Print the JSON Schema of a kind.",
 }
 
@@ -46,7 +46,7 @@ def build(argv: list[str]) -> typer.Typer:
         if name == called:
             module = import_module(f"prefdata.cli.{name.replace('-', '_')}_")
             if hasattr(module, "COMMANDS"):
-                app.add_typer(_group(module), name=name, help=line)
+                app.add_typer(_group(module), name=name, help=getattr(module, "HELP", line))
             else:
                 app.command(name, help=module.HELP, epilog=None)(module.command)
         else:

@@ -51,7 +51,7 @@ def _given(ctx: typer.Context, name: str) -> bool:
 
 def _parameter(name: str, field: Any) -> inspect.Parameter:
     core, _, _ = unwrap(field.annotation)
-    is_text = get_origin(core) in (dict, list)
+    is_text = get_origin(core) in (dict, list, tuple)
     flag = "--" + (field.alias or name).replace("_", "-")
     default = None if field.default_factory else field.default
     option = typer.Option(flag, help=field.description, show_default=default not in (None, False))
@@ -76,8 +76,8 @@ def guarded(run: Callable[[], int]) -> int:
         for line in str(e).splitlines():
             say(f"error: {line}" if line == str(e).splitlines()[0] else f"  {line}")
         return e.exit_code
-    except KeyboardInterrupt:
-        say("interrupted; nothing was written, the same command starts again")
+    except KeyboardInterrupt as e:
+        say(str(e) or "interrupted; nothing was written, the same command starts again")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -78,6 +78,14 @@ class Judge(Options):
             raise ValueError("a judge that asks for aspects names them")
         if self.scale[0] >= self.scale[1]:
             raise ValueError("the scale goes from its lowest to its highest score")
+        if self.rescale and (self.ask != "score" or self.rescale[0] >= self.rescale[1]):
+            raise ValueError("'rescale' goes from the lowest to the highest stored score, of a judge that asks for 'score'")
+        if self.clamp and not (0 <= self.clamp[0] <= 0.5 and abs(sum(self.clamp) - 1) < 1e-9):
+            raise ValueError("the bounds of 'clamp' lie around 0.5, as 0.4 and 0.6: else a label would depend on which answer comes first")
+        if len({a.name for a in self.aspects}) < len(self.aspects):
+            raise ValueError("two aspects have the same name")
+        if self.criteria and not any(c.weight > 0 for c in self.criteria):
+            raise ValueError("some criterion needs a positive weight: the score is the share of what is met")
         return self
 
     def annotator(self, model: str) -> str:

@@ -16,16 +16,24 @@ class Verdict(NamedTuple):
 
     outcome: Outcome | None = None
     why: str | None = None
-    """Of `invalid` and `abstain`: empty, no-verdict, several-verdicts, cut-off, content-filter, context-length, bad-request, out-of-range ..."""
+    """Of `invalid` and `abstain`: a key of `reasons.INVALID`."""
     p_first: float | None = None
     p_valid: float | None = None
     """Probability of all valid labels together; below 0.9 the prompt does not elicit the format."""
     floored: bool = False
     """Whether a label was not among the log-probs and got the smallest one returned."""
     score: float | None = None
-    scores: dict[str, float] | None = None
+    scores: dict[str, float | None] | None = None
+    """None where the judge says that an aspect does not apply."""
     order: tuple[tuple[int, ...], ...] | None = None
+    """Numbers 0, 1 ... of the answers as shown, by level."""
     rationale: str | None = None
+    log_odds: float | None = None
+    """log P(A) − log P(B), which `p_first` cannot hold exactly near 0 and 1."""
+    p_tie: float = 0.0
+    """P(tie) among the labels; half of it is in `p_first`."""
+    spread: tuple[float, ...] | None = None
+    """Probabilities of the scores of the scale, lowest first; `score` is their mean."""
 
     @property
     def usable(self) -> bool:
@@ -33,7 +41,7 @@ class Verdict(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """A verdict on candidates of one record, in the order shown. `shown` are their places in the record (0 = chosen, 1 = rejected in a pair)."""
+    """A verdict on candidates of one record, in the order shown. `shown` are their places in the record (in a pair 0 = chosen)."""
 
     annotator: str
     shown: tuple[int, ...]

@@ -34,7 +34,9 @@ class ClientOptions(Options):
     timeout: float = Field(120.0, gt=0, description="Seconds in all for one try, however slowly the answer drips.")
     deadline: float = Field(600.0, gt=0, description="Seconds in all for one request with its retries.")
     retries: int = Field(6, ge=0, le=100, description="Most retries of a request after overload, timeouts and broken replies.")
-    budget: float | None = Field(None, gt=0, description="Most USD to spend; needs prices. A request is only sent when its most expensive answer fits.")
+    budget: float | None = Field(
+        None, gt=0, description="Most USD to spend; needs prices. A request is only sent when its most expensive answer fits."
+    )
     budget_tokens: int | None = Field(None, gt=0, description="Most tokens to spend, prompts and answers together.")
     budget_calls: int | None = Field(None, gt=0, description="Most requests to send.")
     price_in: float | None = Field(None, ge=0, description="USD per million prompt tokens.")
@@ -42,4 +44,6 @@ class ClientOptions(Options):
     journal: str | None = Field(None, description="Where replies are kept, so that none is paid twice; default: OUT.journal.")
     offline: bool = Field(False, description="Send nothing: use the replies of the journal alone.")
     dry_run: bool = Field(False, description="Send nothing: say how many calls and tokens it would take, and the range of the price.")
-    batch: str | None = Field(None, description="export: write requests to batch files in OUT.batch/; import: take their results in.", pattern="^(export|import)$")
+    batch: Literal["export", "import"] | None = Field(
+        None, description="export: write requests to batch files in OUT.batch/; import: take their results in."
+    )

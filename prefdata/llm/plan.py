@@ -42,13 +42,15 @@ def answer(plan: Plan[T], find: Callable[[list[Request]], list[Reply | None]], w
         return result
 
 
-def rehearse(plan: Plan[object]) -> list[Request]:
-    """The requests of a plan when nothing is sent: each gets an empty reply of code `dry`, so second tries are not counted."""
+def rehearse(plan: Plan[object], find: Callable[[list[Request]], list[Reply | None]] | None = None) -> list[Request]:
+    """The requests of a plan when nothing is sent: each that `find` has no reply for gets an empty one of code `dry`, so second tries are
+    not counted."""
     out: list[Request] = []
     try:
         asked = next(plan)
         while True:
             out += asked
-            asked = plan.send([Reply(r.key, DRY) for r in asked])
+            found = find(asked) if find else [None] * len(asked)
+            asked = plan.send([reply or Reply(r.key, DRY) for r, reply in zip(asked, found, strict=True)])
     except StopIteration:
         return out

@@ -31,6 +31,11 @@ class Request:
         """The key as annotations and batch files write it (64 hexadecimal digits)."""
         return self.key.hex()
 
+    @property
+    def model(self) -> str:
+        """The model that is asked (Azure: the deployment)."""
+        return str(orjson.loads(self.body).get("model", ""))
+
 
 def request(model: str, messages: list[Message], max_tokens: int, *, sample: int = 0, pool: str = "", **parameters: Any) -> Request:
     """The request for one answer. `sample` tells answers apart that are asked for with the same words (votes, second tries).
@@ -38,7 +43,9 @@ def request(model: str, messages: list[Message], max_tokens: int, *, sample: int
     `parameters` are those of the chat completions API (temperature, logprobs, seed ...); None leaves one out.
     """
     given = {k: v for k, v in parameters.items() if v is not None}
-    body = orjson.dumps({**given, "max_tokens": max_tokens, "messages": messages, "model": model}, option=orjson.OPT_SORT_KEYS)
+    fields = {**given, "max_tokens": max_tokens, "messages": messages, "model": model}
+    # sorted on top only: models write the fields of a JSON reply in the order in which its schema has them
+    body = orjson.dumps({k: fields[k] for k in sorted(fields)})
     digest = hashlib.sha256(b"chat/completions\n%d\n" % sample)
     digest.update(body)
     return Request(digest.digest(), body, max_tokens, pool)

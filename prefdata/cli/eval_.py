@@ -1,0 +1,66 @@
+"""`prefdata eval`: measure judges."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from prefdata.cli.options import command as make
+from prefdata.cli.options import visible
+from prefdata.evaluate.options import EvalJudgeOptions
+
+HELP = """Measure judges and models.
+
+Examples:
+
+  prefdata eval judge labelled.parquet
+
+  prefdata eval judge labelled.parquet --gold reviewed.jsonl --min-agreement 0.75
+"""
+
+JUDGE = """Measure judges against gold: agreement, Cohen's kappa, what the place and the length of an answer do, calibration, cost.
+
+The judges are the annotators of the records, as prefdata label writes them and as sources bring them.
+
+Exit code 0; 1: a judge is below --min-agreement, or rows cannot be used; 2: wrong options; 3: a file cannot be read.
+
+Examples:
+
+  prefdata label pairs.parquet -o labelled.parquet --judge pairwise --model M --base-url http://localhost:8000/v1
+
+  prefdata eval judge labelled.parquet
+
+  prefdata eval judge labelled.parquet --gold human --by source --json
+
+  prefdata eval judge labelled.parquet --gold reviewed.jsonl --min-agreement 0.75
+"""
+
+EXTRA: dict[str, Any] = {
+    "data": (Annotated[list[str], typer.Argument(help="Labelled records: files, globs, or - for stdin.")], ...),
+    "json_": (Annotated[bool, typer.Option("--json", help="Print one JSON object.")], False),
+    "output": (Annotated[str | None, typer.Option("--output", "-o", help="Also write the figures to a JSON file.")], None),
+    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; only the exit code tells.")], False),
+}
+
+
+def run_judge(options: EvalJudgeOptions, data: list[str], json_: bool, output: str | None, quiet: bool) -> int:
+    import orjson
+
+    from prefdata.cli.progress import progress_bar
+    from prefdata.evaluate.judge import eval_judge
+    from prefdata.io.write import replacing
+
+    with progress_bar("eval judge", hidden=quiet or json_) as progress:
+        result = eval_judge(data, options, progress)
+    if output:
+        with replacing(output) as temporary, open(temporary, "wb") as f:
+            f.write(orjson.dumps(result.as_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if json_:
+        print(orjson.dumps(result.as_dict()).decode())
+    elif not quiet:
+        print(visible(result.text()), end="")
+    return result.exit_code
+
+
+COMMANDS = {"judge": (JUDGE, make(EvalJudgeOptions, EXTRA, run_judge))}
