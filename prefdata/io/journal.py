@@ -173,13 +173,14 @@ class Journal:
 
     def close(self) -> None:
         """Commit what is queued and let go of the file. Raises an error of the disk that no `done` was told."""
-        with self._reading:
-            self._db.close()
         held, self._lock = self._lock, None
-        if self._writer is not None and held is not None:
-            try:
+        try:
+            if self._writer is not None and held is not None:
                 self._writer.close()
-            finally:
+        finally:
+            with self._reading:
+                self._db.close()  # the last connection moves the log to the file and removes it
+            if held is not None:
                 unlock(held)
 
     def __enter__(self) -> Journal:

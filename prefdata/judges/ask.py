@@ -25,10 +25,10 @@ from prefdata.judges.statement import Row, Statement
 from prefdata.judges.subject import Subject, subject_of
 from prefdata.llm.plan import Plan, Unanswered
 from prefdata.llm.request import Reply
-from prefdata.llm.stored import answered
+from prefdata.llm.stored import answered_all
 
 NO_REPLY = "no-reply"
-CHUNK = 512
+CHUNK = 64
 """Records that are plain Python objects at a time."""
 
 
@@ -67,6 +67,14 @@ class Job:
                     yield partial(self.plan, m, m.judge, subject)
 
 
+class Paid(NamedTuple):
+    """What is kept of a reply: the rest would take a megabyte for some."""
+
+    code: str
+    model: str | None
+    usage: tuple[int, int] | None
+
+
 class Heard(NamedTuple):
     """What the judges said of one record. Everything by judge, in the order of the judges."""
 
@@ -74,8 +82,8 @@ class Heard(NamedTuple):
     statements: list[list[Statement]]
     missing: list[str | None]
     """Why a judge has no statements: a key of `reasons.UNFIT`, or `no-reply:` and the reason; None when it has."""
-    replies: list[dict[str, Reply]]
-    """The replies of each judge by the id of the request, those that were asked again included."""
+    paid: list[dict[str, Paid]]
+    """The replies of each judge by the id of the request, first tries of what was asked again included."""
 
     @property
     def why(self) -> str | None:
@@ -91,24 +99,46 @@ def subjects(frame: pl.DataFrame) -> Iterator[Subject]:
 
 
 def hear(rows: Sequence[Row], job: Job, journal: Journal | None) -> Iterator[Heard]:
-    """What stored replies and local models say of some records, in order."""
+    """What stored replies and local models say of some records, in order. The journal is asked for the replies of all of them at once."""
     scored = {m.model: reward_model.statements(rm, rows, job.kind) for m, rm in _local(job)}
-    for n, row in enumerate(rows):
-        subject = subject_of(row)
-        said: list[list[Statement]] = []
-        missing: list[str | None] = []
-        replies: list[dict[str, Reply]] = [{} for _ in job.panel.members]
-        for member, mine in zip(job.panel.members, replies, strict=True):
-            if member.judge is None:
-                said.append(scored[member.model][n])
-                missing.append(None)
-                continue
+    about = [subject_of(row) for row in rows]
+    found = []
+    for member in job.panel.members:
+        if member.judge is None:
+            found.append([_Said(statements, None, {}) for statements in scored[member.model]])
+        else:
             assert journal is not None
-            unfit = fit(member.judge, subject)
-            found = [] if unfit else answered(job.plan(member, member.judge, subject), journal, mine)
-            said.append([] if isinstance(found, Unanswered) else found)
-            missing.append(f"{NO_REPLY}:{found.why}" if isinstance(found, Unanswered) else unfit)
-        yield Heard(subject, said, missing, replies)
+            found.append(_said(member, member.judge, about, job, journal))
+    for subject, *said in zip(about, *found, strict=True):
+        yield Heard(subject, [s.statements for s in said], [s.missing for s in said], [s.paid for s in said])
+
+
+class _Said(NamedTuple):
+    """What one judge said of one record."""
+
+    statements: list[Statement]
+    missing: str | None
+    paid: dict[str, Paid]
+
+
+def _said(member: Member, judge: Judge, about: Sequence[Subject], job: Job, journal: Journal) -> list[_Said]:
+    out: list[_Said | None] = [None] * len(about)
+    plans: dict[int, Plan[list[Statement]]] = {}
+    paid: list[dict[str, Paid]] = [{} for _ in about]
+    for n, subject in enumerate(about):
+        unfit = fit(judge, subject)
+        if unfit:
+            out[n] = _Said([], unfit, {})
+        else:
+            plans[n] = job.plan(member, judge, subject)
+    for n, found in answered_all(plans, journal, lambda n, request, reply: paid[n].__setitem__(request.id, _paid(reply))):
+        missing = f"{NO_REPLY}:{found.why}" if isinstance(found, Unanswered) else None
+        out[n] = _Said([] if isinstance(found, Unanswered) else found, missing, paid[n])
+    return [s for s in out if s is not None]
+
+
+def _paid(reply: Reply) -> Paid:
+    return Paid(reply.code, reply.model, reply.usage)
 
 
 def _local(job: Job) -> Iterator[tuple[Member, RewardModel]]:

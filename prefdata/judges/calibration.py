@@ -37,35 +37,36 @@ def calibration(p: Numbers, gold: Numbers, cluster: Ints | None = None) -> dict[
     }
 
 
-def scores(p: Numbers, y: Numbers) -> dict[str, Any]:
+def scores(p: Numbers, y: Numbers, bins: int = BINS) -> dict[str, Any]:
     """brier: mean (p − y)², 0.25 for always saying 1/2. log_loss: mean −log of the probability given to what is so, 0.693 for always
     saying 1/2. ece: Σ_b n_b/n |accuracy_b − confidence_b|."""
     q = np.clip(p, SURE, 1 - SURE)
-    bins = reliability(p, y)
+    found = reliability(p, y, bins)
     return {
         "n": len(p),
         "brier": float(np.mean((p - y) ** 2)),
         "log_loss": float(-np.mean(y * np.log(q) + (1 - y) * np.log1p(-q))),
-        "ece": sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in bins) / len(p),
+        "ece": sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in found) / len(p),
     }
 
 
-def reliability(p: Numbers, y: Numbers) -> list[dict[str, Any]]:
-    """Ten bins of equal width over the confidence max(p, 1 − p), 1/2 to 1 (Naeini et al. 2015): how many comparisons, their mean
-    confidence, and how often the favoured answer is gold's. A bin holds its upper end; at p = 1/2 no answer is favoured: half right."""
+def reliability(p: Numbers, y: Numbers, bins: int = BINS) -> list[dict[str, Any]]:
+    """Bins of equal width over the confidence max(p, 1 − p), 1/2 to 1 (Naeini et al. 2015): how many comparisons, their mean confidence,
+    and how often the favoured answer is gold's (its probability, where gold is one). A bin holds its upper end; at p = 1/2 no answer is
+    favoured: half right."""
     sure = np.maximum(p, 1 - p)
-    right = np.where(p == 0.5, 0.5, (p > 0.5) == (y == 1))
+    right = np.where(p == 0.5, 0.5, np.where(p > 0.5, y, 1 - y))
     # rounded: 0.85 is 6.999... bins above 1/2
-    number = np.clip(np.ceil(np.round((sure - 0.5) * 2 * BINS, 9)).astype(np.int64) - 1, 0, BINS - 1)
+    number = np.clip(np.ceil(np.round((sure - 0.5) * 2 * bins, 9)).astype(np.int64) - 1, 0, bins - 1)
     out = []
-    for b in range(BINS):
+    for b in range(bins):
         here = number == b
         if here.any():
-            low = 0.5 + b / (2 * BINS)
+            low = 0.5 + b / (2 * bins)
             out.append(
                 {
-                    "low": round(low, 2),
-                    "high": round(low + 0.5 / BINS, 2),
+                    "low": round(low, 4),
+                    "high": round(low + 0.5 / bins, 4),
                     "n": int(here.sum()),
                     "confidence": float(sure[here].mean()),
                     "accuracy": float(right[here].mean()),
@@ -75,16 +76,20 @@ def reliability(p: Numbers, y: Numbers) -> list[dict[str, Any]]:
 
 
 def temperature(p: Numbers, y: Numbers) -> float:
-    """The T of σ(logit p / T) with the least log-loss, between 1/100 and 100. Its slope in 1/T, Σ (p' − y) logit p, only grows with 1/T,
-    so its zero is found by halving; the highest T means that the probabilities say nothing, or the opposite."""
-    q = np.clip(p, SURE, 1 - SURE)
-    logit = np.log(q) - np.log1p(-q)
+    """The T of σ(logit p / T) with the least log-loss, between 1/100 and 100; the highest means that the probabilities say nothing, or the
+    opposite."""
+    return best_temperature(_logit(p), y)
+
+
+def best_temperature(logit: Numbers, y: Numbers) -> float:
+    """The T of σ(logit / T) with the least log-loss, between 1/100 and 100. Its slope in 1/T, Σ (p' − y) logit, only grows with 1/T, so its
+    zero is found by halving."""
     if not logit.any():
         return 1.0
     low, high = 1 / HOTTEST, HOTTEST
     for _ in range(50):
         middle = np.sqrt(low * high)
-        if logit @ (_sigmoid(middle * logit) - y) > 0:
+        if logit @ (sigmoid(middle * logit) - y) > 0:
             high = middle
         else:
             low = middle
@@ -93,8 +98,7 @@ def temperature(p: Numbers, y: Numbers) -> float:
 
 def at_temperature(p: Numbers, t: float) -> Numbers:
     """σ(logit p / T)."""
-    q = np.clip(p, SURE, 1 - SURE)
-    return _sigmoid((np.log(q) - np.log1p(-q)) / t)
+    return sigmoid(_logit(p) / t)
 
 
 def tempered(p: Numbers, y: Numbers, fold: Ints) -> Numbers | None:
@@ -108,6 +112,12 @@ def tempered(p: Numbers, y: Numbers, fold: Ints) -> Numbers | None:
     return out
 
 
-def _sigmoid(x: Numbers) -> Numbers:
+def sigmoid(x: Numbers) -> Numbers:
     out: Numbers = 1 / (1 + np.exp(-np.clip(x, -700, 700)))
+    return out
+
+
+def _logit(p: Numbers) -> Numbers:
+    q = np.clip(p, SURE, 1 - SURE)
+    out: Numbers = np.log(q) - np.log1p(-q)
     return out

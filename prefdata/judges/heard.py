@@ -26,6 +26,10 @@ class Heard(NamedTuple):
         begin = max(self.text.rfind("\n"), self.text.rfind("\r")) + 1
         return self.text[begin:], begin
 
+    def alone(self, longest: int) -> bool:
+        """Whether the whole answer is one short line."""
+        return len(self.text) <= longest and "\n" not in self.text and "\r" not in self.text
+
     def before(self, at: int) -> str | None:
         """What was said before the line of a verdict."""
         begin = max(self.text.rfind("\n", 0, at), self.text.rfind("\r", 0, at), 0)

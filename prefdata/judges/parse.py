@@ -48,7 +48,7 @@ def compare(said: Heard, judge: Judge, n: int) -> Verdict:
         label = said.fields.get("verdict")
         found = _SAID.get(label.strip().lower()) if isinstance(label, str) else None
         return Verdict(found, rationale=said.rationale()) if found else invalid("no-verdict")
-    if not judge.reasoning and len(said.text) <= LONGEST and (bare := _BARE.match(said.text)):
+    if not judge.reasoning and said.alone(LONGEST) and (bare := _BARE.match(said.text)):
         label, at = bare[1], bare.start(1)
         if said.cut and label in ("a", "b"):
             return invalid("cut-off")  # "a" may be the beginning of a sentence
@@ -88,7 +88,7 @@ def score(said: Heard, judge: Judge, n: int) -> Verdict:
         if isinstance(number, bool) or not isinstance(number, int | float):
             return invalid("no-verdict")
         return _scored(judge, float(number), said.rationale())
-    if not judge.reasoning and len(said.text) <= LONGEST and (m := _BARE_SCORE.match(said.text)):
+    if not judge.reasoning and said.alone(LONGEST) and (m := _BARE_SCORE.match(said.text)):
         at = m.start(1)
         if said.cut and any(str(v) != m[1] and str(v).startswith(m[1]) for v in range(low, high + 1)):
             return invalid("cut-off")  # "1" may be the beginning of "10"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefdata.judges.ask import Heard, Job, Verdicts
+from prefdata.judges.ask import Heard, Job, Paid, Verdicts
 from prefdata.judges.gold import SIGN, of_source
 from prefdata.judges.settle import Settled
 from prefdata.judges.statement import Row, Statement
@@ -32,7 +32,7 @@ class Cost:
     uncounted: int = 0
     """Answers for which the server named no tokens."""
 
-    def add(self, reply: Reply) -> None:
+    def add(self, reply: Paid | Reply) -> None:
         self.replies += 1
         usage = reply.usage
         if usage is not None:
@@ -128,9 +128,7 @@ class Tally:
 
     def add(self, row: Row, heard: Heard, verdicts: Verdicts) -> None:
         """Count one record."""
-        for member, statements, replies, settled in zip(
-            self.job.panel.members, heard.statements, heard.replies, verdicts.each, strict=True
-        ):
+        for member, statements, replies, settled in zip(self.job.panel.members, heard.statements, heard.paid, verdicts.each, strict=True):
             judged = self.judges.setdefault(member.annotator, Judged())
             for reply in replies.values():
                 judged.cost.add(reply)
@@ -173,7 +171,7 @@ class Tally:
                         judged.same[x == -y] += 1
 
     def _principles(
-        self, row: Row, statements: Sequence[Statement], replies: Mapping[str, Reply], settled: Mapping[tuple[int, int], Settled]
+        self, row: Row, statements: Sequence[Statement], replies: Mapping[str, Paid], settled: Mapping[tuple[int, int], Settled]
     ) -> None:
         about: dict[tuple[int, ...], Principle] = {}
         spare = dict(replies)

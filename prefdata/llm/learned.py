@@ -9,7 +9,9 @@ from prefdata.llm.rate import Rate
 
 ENOUGH, SHORTEST = 10, 0.5
 """Accepted requests and seconds that an estimate needs."""
-MARGIN = 0.97
+BELOW, ABOVE = 0.97, 1.02
+"""Times the estimate: below the rate of a bucket there are no refusals; a window is used up shortly before its end, so that a late start
+in it costs nothing."""
 GROWTH, FASTER = 0.001, 0.02
 """Growth per second; and after a minute without a refusal, or for half a minute where the estimate may be too low."""
 MINUTE = 60.0
@@ -40,6 +42,8 @@ class Learned:
         """When the server accepted again, at first when the first request went."""
         self._accepted = 0
         """Requests sent since then, less those refused."""
+        self._after = 0
+        """Those of them that were sent after the last refusal: they belong to the time that follows."""
         self._refused: float | None = None
         """When it last refused the first of some requests; None while it accepts."""
         self._marks: deque[tuple[float, int]] = deque(maxlen=4)
@@ -59,17 +63,18 @@ class Learned:
         """A request goes; `last_slot`: the next has to wait for a reply, whatever the rate."""
         self._short += last_slot
         if self._begin is None:
-            self._begin = now
-        if not self._marks or now > self._marks[-1][0] + STEP:
+            self._begin_at(now)
+        if now > self._marks[-1][0] + STEP:
             self._marks.append((now, self._accepted))
         self._accepted += 1
+        self._after += 1
         if self.rate:
             self.rate.take(now)
 
     def accepted(self, sent: float, now: float) -> None:
         """A reply that is no 429."""
         if self._refused is not None and sent > self._refused:
-            self._learn(now, now - self._refused > WINDOW)
+            self._learn(sent, sent - self._refused > WINDOW)
             self._refused = None
         if self.rate and self._begin is not None:
             seconds = now - self._begin
@@ -81,13 +86,15 @@ class Learned:
         """A 429."""
         self._accepted -= 1
         if self._refused is None and now > self._off:
-            self._refused = now
+            self._refused, self._after = now, 0
+        elif self._refused is not None and sent > self._refused:
+            self._after -= 1
 
     def _learn(self, now: float, window: bool) -> None:
-        """The first request after a refusal was accepted."""
+        """The first request after a refusal, sent at `now`, was accepted."""
         assert self._begin is not None
-        begin, before = (self._begin, 0) if window or not self._marks else self._marks[0]
-        accepted, seconds = self._accepted - before, now - begin
+        begin, before = (self._begin, 0) if window else self._marks[0]
+        accepted, seconds = self._accepted - self._after - before, now - begin
         if accepted < ENOUGH or seconds < SHORTEST:
             return  # too little to tell: one time with what comes
         below = self.rate is not None and self.rate.per_second <= self._estimate * (LOW if self._low else 1)
@@ -97,7 +104,12 @@ class Learned:
         else:
             self._estimate = accepted / seconds
             self.rate = self.rate or Rate(self._estimate)
-            self.rate.per_second = MARGIN * self._estimate
+            self.rate.per_second = (ABOVE if window else BELOW) * self._estimate
         self._low, self._short = 2 * self._short > self._accepted, 0
-        self._begin, self._accepted = now, 0
+        self._accepted = self._after
+        self._begin_at(now)
+
+    def _begin_at(self, now: float) -> None:
+        self._begin = now
         self._marks.clear()
+        self._marks.append((now, 0))

@@ -11,10 +11,10 @@ from prefdata.llm.learned import Learned
 from prefdata.llm.rate import Rate
 from prefdata.llm.rate_headers import Declared, declared, retry_after
 
-BASE, CAP = 0.1, 8.0
+BASE, CAP = 0.1, 4.0
 """Seconds of the longest first wait, and the longest of all, after a 429 that names none."""
 PROBE = 1.0
-"""Seconds between two requests while nothing is accepted, once the wait is over."""
+"""Seconds between two requests after a wait that was long or in vain, until one is accepted."""
 MINUTE = 60.0
 
 
@@ -42,6 +42,7 @@ class Pace:
         self._sent = 0
         self._refused = 0
         self._doublings = 0
+        self._probing = False
         self._hold = -inf
 
     def delay(self, now: float) -> float:
@@ -56,7 +57,7 @@ class Pace:
     def take(self, now: float, tokens: int, last_slot: bool = False) -> None:
         """A request of `tokens` tokens, as far as can be told, goes; `last_slot`: the next has to wait for a reply."""
         self._sent += 1
-        if self._doublings:
+        if self._probing:
             self._hold = now + PROBE
         self._learned.take(now, last_slot)
         if self._requests is not None:
@@ -73,11 +74,11 @@ class Pace:
         """A reply that is no 429."""
         self._read(headers)
         if sent > self._cut:
-            self._doublings, self._hold = 0, -inf
+            self._doublings, self._probing, self._hold = 0, False, -inf
         self._learned.accepted(sent, now)
 
     def limited(self, sent: float, now: float, headers: Mapping[str, str]) -> None:
-        """A 429. Without a wait that the server names it is U(0, min(cap, base · 2^k)), after k waits that were followed by refusals."""
+        """A 429: wait as long as the server says, at least U(0, min(cap, base · 2^k)) after k waits that were followed by refusals."""
         requests = self._read(headers)
         wait = retry_after(headers, time.time()) if headers else None
         if wait is None and requests and requests.left < 1:
@@ -87,8 +88,8 @@ class Pace:
             blocked = 2 * self._refused >= self._sent
             self._doublings = self._doublings + 1 if blocked else 0
             self._cut, self._sent, self._refused = now, 0, 0
-            if wait is None:
-                wait = self._jitter() * min(CAP, BASE * 2.0**self._doublings)
+            wait = max(wait or 0.0, self._jitter() * min(CAP, BASE * 2.0**self._doublings))  # some say 0 seconds, and mean less than 1
+            self._probing = blocked or wait >= PROBE
         self._refused += 1
         if wait is not None:
             self.not_before = max(self.not_before, now + wait)

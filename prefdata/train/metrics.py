@@ -33,6 +33,36 @@ class Tally:
         return {name: s / n for name, (s, n) in zip(names, both.tolist(), strict=True) if n}
 
 
+class Worst:
+    """The records with the highest losses, by row."""
+
+    def __init__(self, keep: int = 50) -> None:
+        self.keep = keep
+        self.losses: dict[int, float] = {}
+
+    def add(self, rows: Tensor, losses: Tensor) -> None:
+        k = min(self.keep, len(losses))
+        values, at = torch.topk(losses.detach().double(), k)
+        for row, value in zip(rows[at].tolist(), values.tolist(), strict=True):
+            self.losses[int(row)] = value
+        if len(self.losses) > 4 * self.keep:
+            self.losses = dict(self.top())
+
+    def top(self) -> list[tuple[int, float]]:
+        return sorted(self.losses.items(), key=lambda item: -item[1])[: self.keep]
+
+
+def alarms(first: dict[str, float], now: dict[str, float], step: int) -> list[str]:
+    """What looks wrong in a line of metrics, by the first line: words for the log."""
+    out = []
+    if now.get("rewards/chosen", 0.0) < first.get("rewards/chosen", 0.0) - 1.0:
+        words = "the model unlearns chosen answers too (rpo, dpop or dpo:1,sft:0.1 hold them)"
+        out.append(f"the reward of chosen answers has fallen to {now['rewards/chosen']:.2f}: {words}")
+    if now.get("rewards/accuracies", now.get("accuracy", 0.0)) >= 0.999 and step <= 50:
+        out.append("every pair is ranked right after a few steps: look for a giveaway in the data ('prefdata validate')")
+    return out
+
+
 def of_pairs(tally: Tally, x: Pairs, beta: float, losses: Tensor, reference: bool, source: Tensor, sources: list[str]) -> None:
     """Rewards are β log-ratios, or β log-probs where there is no reference; a tie counts one half in accuracies. `source` numbers the
     sources of the rows, −1 is none."""

@@ -36,7 +36,7 @@ class Mix:
     def __init__(self, parts: list[Part], seed: int = 0) -> None:
         self.parts = parts
         self.state: dict[str, float] = {"delta": 0.0, "mean": 0.0, "std": 0.0, "steps": 0.0}
-        self.generator = torch.Generator().manual_seed(seed)
+        self.seed = seed
 
     @property
     def reference(self) -> bool:
@@ -95,7 +95,8 @@ class Mix:
         if part.name == "beta-dpo" and not self.state["steps"]:
             return {"threshold": x.D.detach().mean()}  # nothing is known yet: beta as given, no filter
         if part.name == "beta-dpo":
-            keep = beta_dpo_filter(x.D.detach().cpu(), self.state["mean"], self.state["std"], generator=self.generator)
+            generator = torch.Generator().manual_seed(self.seed + int(self.state["steps"]))  # so that a resumed training draws the same
+            keep = beta_dpo_filter(x.D.detach().cpu(), self.state["mean"], self.state["std"], generator=generator)
             return {"threshold": self.state["mean"], "keep": keep.to(x.chosen.device)}
         return {}
 

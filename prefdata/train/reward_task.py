@@ -25,6 +25,7 @@ class RewardTask:
         self.sources = sorted({s for s in store.texts("source") if s is not None})
         numbers = {s: float(i) for i, s in enumerate(self.sources)}
         self.constants = {
+            "row": np.arange(store.size, dtype=np.float64),
             "weight": store.numbers("weight", 1.0),
             "source": np.array([numbers.get(s or "", -1.0) for s in store.texts("source")]),
         }
@@ -61,6 +62,12 @@ class RewardTask:
             if tally is not None:
                 tally.add("loss", found)
         return found * columns["weight"]
+
+    def state(self) -> dict[str, float]:
+        return {}
+
+    def take_up(self, state: dict[str, float]) -> None:
+        """Nothing was remembered."""
 
     def after_step(self) -> None:
         """Nothing is remembered between steps."""

@@ -5,125 +5,100 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from math import ceil
 from typing import Any, Literal, NamedTuple
 
+import orjson
 import torch
 
 from prefdata.errors import PrefdataError, UsageError
-from prefdata.io import account
 from prefdata.io.open import opened
 from prefdata.io.own import own_file
+from prefdata.train.arguments import arguments, compute_dtype, last_checkpoint
 from prefdata.train.data import store_of
-from prefdata.train.load import choose_layout, load_model, with_lora, without_dropout
+from prefdata.train.finish import finish
+from prefdata.train.load import choose_layout, load_model, with_lora
+from prefdata.train.memory import available, estimate
 from prefdata.train.mix import Mix, mix_of
 from prefdata.train.model import attach, scores, token_logps
 from prefdata.train.options import TrainOptions
+from prefdata.train.progress import Report
 from prefdata.train.reference import reference_logps
+from prefdata.train.result import TrainResult
 from prefdata.train.reward_task import RewardTask
-from prefdata.train.store import REASONS, Store
+from prefdata.train.store import Store, Tokenised, with_mismatched
 from prefdata.train.task import PolicyTask
-from prefdata.version import __version__
 
 Method = Literal["dpo", "rm", "kto", "sft"]
-Progress = Callable[[str, int, int, str], None]
-"""(what, done, all, words)"""
+Progress = Callable[[int, int, str], None]
+"""(steps done, steps in all, words)"""
+MICRO_TOKENS = 16_384
 
 
-class Kind(NamedTuple):
-    """What a method needs."""
+class Needs(NamedTuple):
+    """What a method takes, which head the model has, its loss and its learning rate."""
 
     records: tuple[str, ...]
-    head: str
+    head: Literal["lm", "score"]
     loss: str
     learning_rate: float
 
 
-METHODS: dict[str, Kind] = {
-    "dpo": Kind(("pair",), "lm", "dpo", 1e-6),
-    "kto": Kind(("binary",), "lm", "kto", 1e-6),
-    "sft": Kind(("pair", "binary"), "lm", "sft", 1e-5),
-    "rm": Kind(("pair", "listwise"), "score", "", 1e-5),
+METHODS: dict[str, Needs] = {
+    "dpo": Needs(("pair",), "lm", "dpo", 1e-6),
+    "kto": Needs(("binary",), "lm", "kto", 1e-6),
+    "sft": Needs(("pair", "binary"), "lm", "sft", 1e-5),
+    "rm": Needs(("pair", "listwise"), "score", "", 1e-5),
 }
 
 
-@dataclass
-class TrainResult:
-    """What was trained. `metrics` are those of the last line, `eval` those of the held-out records."""
-
-    out: str
-    method: str
-    counts: dict[str, Any]
-    cut: dict[str, int]
-    steps: int
-    tokens: int
-    layout: str
-    metrics: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    resumed_at: int = 0
-
-    exit_code = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {**asdict(self), "exit_code": self.exit_code}
-
-    def lines(self) -> list[str]:
-        """The account in words."""
-        c = self.counts
-        out = [f"{self.out}: {self.method}, {self.steps:,} steps, {self.tokens:,} tokens in {self.seconds:,.1f} s ({self.layout} layout)"]
-        out.append(f"  records: read {c['read']:,} = kept {c['kept']:,} + dropped {sum(c['dropped'].values()):,}")
-        out += [f"    dropped {n:,}: {code}, {REASONS.get(code, code)}" for code, n in c["dropped"].items()]
-        words = {"prompt": "prompts were cut", "completion": "completions were cut", "eos": "completions got an end-of-sequence token"}
-        out += [f"  {n:,} {words[what]}" for what, n in self.cut.items()]
-        out += [f"  {name} {value:.4f}" for name, value in self.metrics.items() if not name.startswith("sources/")]
-        return out
-
-
 def train(method: Method, data: list[str] | str, out: str, options: TrainOptions, progress: Progress | None = None) -> TrainResult:
-    """Train a model on records and write it to the folder `out`. Running it again goes on from the last checkpoint.
+    """Train a model on records and write it to the folder `out`. Running it again goes on from the last whole checkpoint.
 
     Raises UsageError, InputError; PrefdataError when a self-check at the start fails.
     """
     started = time.monotonic()
     paths = [data] if isinstance(data, str) else data
     needs = METHODS[method]
-    kind = _kind(paths, method)
-    mix = (
-        mix_of(options.loss or {needs.loss: 1.0}, options.loss_args, "pair" if kind == "chosen" else kind, options.seed)
-        if needs.loss
-        else None
-    )
-    tokenizer = options.tokenizer or options.model
-    cache = os.path.join(out, "cache")
-    how = {"max_length": options.max_length, "truncate": options.truncate}
-    records = "pair" if kind == "chosen" else kind
-    store, found = store_of(paths, records, tokenizer, cache, answers=kind, limit=options.limit, **how)
-    if not store.size:
-        raise UsageError(f"nothing is left to train on: {dict(found.dropped)}")
-    dtype = _dtype(options)
+    answers = _answers(paths, method)
+    rows: Literal["pair", "binary"] = "binary" if method == "kto" else "pair"
+    mix = mix_of(options.loss or {needs.loss: 1.0}, options.loss_args, rows, options.seed) if needs.loss else None
+    _same_training(out, method, options)
+    store, found = _store(paths, answers, mix, options, out, limit=options.limit)
+    counts = {
+        "read": found.table.num_rows + sum(found.dropped.values()),
+        "kept": store.size,
+        "dropped": dict(found.dropped),
+        "rejected": {},
+    }
+    result = TrainResult(out, method, counts, dict(found.cut))
     torch.manual_seed(options.seed)
-    model = load_model(options.model, head=needs.head, dtype=torch.float32 if not options.lora else dtype)
+    model = load_model(options.model, head=needs.head, dtype=compute_dtype(options) if options.lora else torch.float32)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
-    layout = choose_layout(model, [store.group(i) for i in range(min(2, store.size))], options.layout, needs.head)
-    reference = _reference(model, mix, store, options, layout, cache, dtype) if mix is not None else None
+    result.layout = choose_layout(model, [store.group(i) for i in range(min(2, store.size))], options.layout, needs.head)
+    budget = options.micro_tokens or MICRO_TOKENS
+    checkpointing = _checkpointing(model, options, min(budget, int(store.lengths.sum())), device, store, result)
+    if options.dry_run:
+        result.seconds = round(time.monotonic() - started, 3)
+        return result
+    evaluated = None if options.eval_data is None else _store([options.eval_data], answers, mix, options, out, limit=None)[0]
+    reference = _references(model, mix, [store, evaluated], options, result.layout, out, budget)
     if options.lora:
         model = with_lora(model, options, needs.head)
-        without_dropout(model)
     attach(model, token_logps if needs.head == "lm" else scores)
-    task = _task(store, mix, layout, reference, kind, options)
+    task = _task(store, mix, result.layout, reference[0], answers, options)
+    eval_task = None if evaluated is None else _task(evaluated, mix, result.layout, reference[1], answers, options)
     _check_start(model, task, mix, options)
-    trained = _run(model, task, out, options, needs, device)
-    counts = {"read": store.size + sum(found.dropped.values()), "kept": store.size, "dropped": dict(found.dropped), "rejected": {}}
-    result = TrainResult(out, method, counts, dict(found.cut), trained.steps, trained.tokens, layout, trained.metrics)
+    args = arguments(options, out, needs.learning_rate, evaluated=eval_task is not None, checkpointing=checkpointing)
+    _run(model, task, eval_task, args, options, budget, progress, result)
     result.seconds = round(time.monotonic() - started, 3)
-    _manifest(result, paths, options)
+    finish(result, paths, options, store)
     return result
 
 
-def _kind(paths: list[str], method: str) -> str:
-    """What is tokenised. Raises UsageError when the method cannot learn from the records."""
+def _answers(paths: list[str], method: str) -> str:
+    """What is tokenised of the records. Raises UsageError when the method cannot learn from them."""
     with opened(paths) as files:
         kinds = {own_file(f, None).kind for f in files}
     wanted = METHODS[method].records
@@ -135,23 +110,67 @@ def _kind(paths: list[str], method: str) -> str:
     return "chosen" if method == "sft" and kind == "pair" else kind
 
 
-def _dtype(options: TrainOptions) -> torch.dtype:
-    if options.dtype == "auto":
-        return torch.bfloat16 if torch.cuda.is_available() else torch.float32
-    found: torch.dtype = getattr(torch, options.dtype)
-    return found
+def _same_training(out: str, method: str, options: TrainOptions) -> None:
+    """Note what is trained in the folder. Raises UsageError when it holds another training."""
+    path = os.path.join(out, "options.json")
+    free = {"force", "dry_run", "epochs", "max_steps", "save_every", "eval_every", "keep", "log_every", "report_to", "micro_tokens"}
+    said = {"method": method, **options.model_dump(mode="json", exclude=free)}
+    if os.path.exists(path) and not options.force and last_checkpoint(out) is not None:
+        with open(path, "rb") as f:
+            before = orjson.loads(f.read())
+        differ = sorted(k for k in said.keys() | before.keys() if said.get(k) != before.get(k))
+        if differ:
+            raise UsageError(
+                f"{out} holds a training with other options ({', '.join(differ)}); name another folder, or --force to begin anew"
+            )
+    if not options.dry_run:
+        os.makedirs(out, exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
-def _reference(model: Any, mix: Mix, store: Store, options: TrainOptions, layout: str, cache: str, dtype: torch.dtype) -> Any:
-    if not mix.reference:
-        return None
-    other = model if options.reference is None else load_model(options.reference, head="lm", dtype=dtype).to(model.device)
-    return reference_logps(store, other, cache, layout, budget=options.micro_tokens or 16_384)
+def _store(
+    paths: list[str], answers: str, mix: Mix | None, options: TrainOptions, out: str, *, limit: int | None
+) -> tuple[Store, Tokenised]:
+    how = {"max_length": options.max_length, "truncate": options.truncate}
+    records = "pair" if answers == "chosen" else answers
+    tokenizer = options.tokenizer or options.model
+    store, found = store_of(paths, records, tokenizer, os.path.join(out, "cache"), answers=answers, limit=limit, **how)
+    if not store.size:
+        raise UsageError(f"{', '.join(paths)}: nothing is left to train on: {dict(found.dropped)}")
+    if mix is not None and mix.mismatched:
+        store = Store(with_mismatched(found.table, options.seed))
+    return store, found
 
 
-def _task(store: Store, mix: Mix | None, layout: str, reference: Any, kind: str, options: TrainOptions) -> Any:
+def _checkpointing(model: Any, options: TrainOptions, tokens: int, device: torch.device, store: Store, result: TrainResult) -> bool:
+    """Whether activations are computed again in the backward pass; the plan of a dry run."""
+    width = compute_dtype(options).itemsize
+    needed = {c: estimate(model, tokens, bytes_per_number=width, checkpointing=c) for c in (False, True)}
+    chosen = {"on": True, "off": False}.get(options.gradient_checkpointing, needed[False].total > 0.9 * available(device))
+    if options.dry_run:
+        steps = options.max_steps or ceil(store.size / options.batch * options.epochs)
+        result.plan = [
+            f"{steps:,} steps of {options.batch:,} records, {int(store.lengths.sum() * options.epochs):,} tokens",
+            f"memory of one process, estimated: {needed[chosen].words()}; free: {available(device) / 2**30:.1f} GiB"
+            + ("; with gradient checkpointing" if chosen else ""),
+        ]
+    return chosen
+
+
+def _references(
+    model: Any, mix: Mix | None, stores: list[Store | None], options: TrainOptions, layout: str, out: str, budget: int
+) -> list[Any]:
+    if mix is None or not mix.reference:
+        return [None for _ in stores]
+    other = model if options.reference is None else load_model(options.reference, head="lm", dtype=torch.float32).to(model.device)
+    cache = os.path.join(out, "cache")
+    return [None if s is None else reference_logps(s, other, cache, layout, budget=budget) for s in stores]
+
+
+def _task(store: Store, mix: Mix | None, layout: str, reference: Any, answers: str, options: TrainOptions) -> Any:
     if mix is None:
-        return RewardTask(store, layout, kind=kind, soft=options.soft_labels, center=options.center)
+        return RewardTask(store, layout, kind=answers, soft=options.soft_labels, center=options.center)
     return PolicyTask(store, mix, layout, reference, soft=options.soft_labels, ld_alpha=options.ld_alpha)
 
 
@@ -170,68 +189,22 @@ def _check_start(model: Any, task: Any, mix: Mix | None, options: TrainOptions) 
         )
 
 
-class Trained(NamedTuple):
-    steps: int
-    tokens: int
-    metrics: dict[str, float]
-
-
-def _run(model: Any, task: Any, out: str, options: TrainOptions, needs: Kind, device: torch.device) -> Trained:
-    from transformers import TrainingArguments
+def _run(
+    model: Any, task: Any, eval_task: Any, args: Any, options: TrainOptions, budget: int, progress: Progress | None, result: TrainResult
+) -> None:
+    from transformers import AutoTokenizer
 
     from prefdata.train.trainer import PrefdataTrainer
 
-    rate = options.learning_rate or needs.learning_rate * (10 if options.lora else 1)
-    args = TrainingArguments(
-        output_dir=out,
-        per_device_train_batch_size=1,
-        num_train_epochs=options.epochs,
-        max_steps=options.max_steps or -1,
-        learning_rate=rate,
-        lr_scheduler_type=options.schedule,
-        warmup_steps=options.warmup,
-        weight_decay=options.weight_decay,
-        max_grad_norm=options.max_grad_norm,
-        seed=options.seed,
-        data_seed=options.seed,
-        logging_steps=options.log_every,
-        save_strategy="steps" if options.save_every else "epoch",
-        save_steps=options.save_every or 500,
-        save_total_limit=options.keep,
-        bf16=_dtype(options) == torch.bfloat16,
-        activation_checkpointing=options.gradient_checkpointing == "on",
-        report_to=[] if options.report_to == "none" else [options.report_to],
-        use_cpu=device.type == "cpu",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-    )
-    trainer = PrefdataTrainer(task, None, batch=options.batch, micro_tokens=options.micro_tokens or 16_384, model=model, args=args)
-    trainer.train(resume_from_checkpoint=last_checkpoint(out))
-    trainer.save_model(out)
-    return Trained(trainer.state.global_step, trainer.tokens_seen, trainer.last_metrics)
-
-
-def last_checkpoint(out: str) -> str | None:
-    """The newest checkpoint that was written whole."""
-    if not os.path.isdir(out):
-        return None
-    found = [n for n in os.listdir(out) if n.startswith("checkpoint-") and os.path.exists(os.path.join(out, n, "complete"))]
-    return os.path.join(out, max(found, key=lambda n: int(n.rpartition("-")[2]))) if found else None
-
-
-def _manifest(result: TrainResult, paths: list[str], options: TrainOptions) -> None:
-    with opened(paths) as files:
-        inputs = [{"path": f.name, "bytes": f.size, "sha256": account.sha256_of(f.path)} for f in files]
-    account.write_manifest(
-        os.path.join(result.out, "model"),
-        {
-            "command": f"train {result.method}",
-            "version": __version__,
-            "options": options.model_dump(exclude_defaults=True, exclude={"force"}),
-            "seed": options.seed,
-            "inputs": inputs,
-            **{k: v for k, v in result.as_dict().items() if k not in ("out", "method", "exit_code")},
-        },
-    )
-
+    words = AutoTokenizer.from_pretrained(options.tokenizer or options.model)
+    trainer = PrefdataTrainer(task, eval_task, batch=options.batch, micro_tokens=budget, model=model, args=args, processing_class=words)
+    trainer.add_callback(Report(trainer, progress))
+    last = None if options.force else last_checkpoint(result.out)
+    if last is not None:
+        result.resumed_at = trainer.go_on_from(last)
+    trainer.train(resume_from_checkpoint=last)
+    trainer.save_model(result.out)
+    result.eval = trainer.evaluate() if eval_task is not None else {}
+    result.steps, result.tokens = trainer.state.global_step, trainer.tokens_seen
+    result.metrics, result.alarms = trainer.last_line, trainer.alarms
+    result.worst = trainer.worst.top()

@@ -88,7 +88,7 @@ class Store:
 
     def numbers(self, name: str, missing: float) -> np.ndarray[Any, np.dtype[np.float64]]:
         """A column of numbers, `missing` where there is none."""
-        found: np.ndarray[Any, np.dtype[np.float64]] = self._column(name).fill_null(missing).to_numpy(False)
+        found: np.ndarray[Any, np.dtype[np.float64]] = self._column(name).cast(pa.float64()).fill_null(missing).to_numpy(False)
         return found
 
     def texts(self, name: str) -> list[str | None]:
@@ -198,6 +198,21 @@ def _line(row: dict[str, Any], kind: str, group: Group) -> dict[str, Any]:
         scores = [] if any(r is None for r in ranks) else [-r for r in ranks]
     plain = {name: row.get(name) for name in ("id", "source", "p_chosen", "margin", "weight", "label")}
     return {**plain, "prompt": group.prompt, "completions": list(group.completions), "scores": scores}
+
+
+def with_mismatched(table: pa.Table, seed: int) -> pa.Table:
+    """Each row's completion, and behind it the completion of another row: what KTO estimates its z0 with. Which one is a function of seed
+    and row, so that the reference's log-probs of it can be kept. Raises UsageError when there is one row only."""
+    if len(table) < 2:
+        raise UsageError("kto needs two records at least")
+    order = np.random.default_rng(seed).permutation(len(table))
+    other = np.empty_like(order)
+    other[order] = np.roll(order, 1)
+    own = table.column("completions").combine_chunks()
+    tokens = [c.values for c in (own, own.take(pa.array(other)))]
+    flat = pa.concat_arrays(tokens).take(pa.array(np.arange(2 * len(table)).reshape(2, -1).T.ravel()))
+    both = pa.LargeListArray.from_arrays(pa.array(2 * np.arange(len(table) + 1), pa.int64()), flat)
+    return table.set_column(table.column_names.index("completions"), "completions", both)
 
 
 def load_table(path: str) -> pa.Table:

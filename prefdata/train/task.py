@@ -41,6 +41,7 @@ class PolicyTask:
         self.sources = sorted({s for s in store.texts("source") if s is not None})
         numbers = {s: float(i) for i, s in enumerate(self.sources)}
         self.constants = {
+            "row": np.arange(store.size, dtype=np.float64),
             "weight": store.numbers("weight", 1.0),
             "source": np.array([numbers.get(s or "", -1.0) for s in store.texts("source")]),
         }
@@ -88,6 +89,14 @@ class PolicyTask:
             self._seen = y.u.detach()[y.desirable], y.u.detach()[~y.desirable]
         return found * columns["weight"]
 
+    def state(self) -> dict[str, float]:
+        """What the losses remember between steps."""
+        return self.mix.state
+
+    def take_up(self, state: dict[str, float]) -> None:
+        """Go on with what was remembered."""
+        self.mix.state = dict(state)
+
     def after_step(self) -> None:
         self.mix.after_step(*self._seen)
 
@@ -107,3 +116,17 @@ class PolicyTask:
         shorter = lengths.view(-1, 2).min(1).values.repeat_interleave(2)
         place = torch.arange(len(owner), device=owner.device) - (lengths.cumsum(0) - lengths)[owner]
         return torch.where(place < shorter[owner], 1.0, float(self.ld_alpha or 0.0))
+
+
+def gathered(values: Tensor, columns: Columns, accelerator: Any) -> tuple[Tensor, Columns, slice]:
+    """Values and columns of all ranks, in order of ranks, and where this rank's are."""
+    if accelerator.num_processes == 1:
+        return values, columns, slice(0, len(values))
+    counts = accelerator.gather(torch.tensor([len(values)], device=values.device)).tolist()
+    names = sorted(columns)
+    table = torch.cat([values, torch.stack([columns[n] for n in names], 1)], 1)
+    table = accelerator.gather(torch.nn.functional.pad(table, (0, 0, 0, max(counts) - len(table))))
+    table = torch.cat([rows[:n] for rows, n in zip(table.split(max(counts)), counts, strict=True)])
+    before = sum(counts[: accelerator.process_index])
+    k = values.shape[1]
+    return table[:, :k], {n: table[:, k + i] for i, n in enumerate(names)}, slice(before, before + len(values))

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,30 +22,29 @@ from prefdata.errors import UsageError
 from prefdata.io.journal import Journal, Stored, Usage
 from tests.io.test_journal import key
 
-WRITER = """
-import os, sys, threading
+WRITER = r"""
+import hashlib, os, random, sys, threading
 from prefdata.io.journal import Journal, Stored, Usage
-from tests.io.test_journal import key
 
 path, first, last, size, together = sys.argv[1], *map(int, sys.argv[2:])
 slots = threading.Semaphore(together)
 
 
 def told(i, error):
-    os.write(1, b"%d %s\\n" % (i, b"ok" if error is None else str(error).encode()))  # straight into the pipe
+    os.write(1, b"%d %s\n" % (i, b"ok" if error is None else str(error).encode()))  # straight into the pipe
     slots.release()
 
 
-os.write(1, b"ready\\n")
+os.write(1, b"ready\n")
 with Journal(path) as journal:
-    os.write(1, b"open\\n")
+    os.write(1, b"open\n")
     for i in range(first, last):
         slots.acquire()
-        raw = random_raw(i, size) if size else b"%d" % i
-        journal.put(key(i), Stored("ok", raw), Usage(1, 2, 3, 0.5), lambda error, i=i: told(i, error))
+        raw = random.Random(i).randbytes(size) if size else b"%d" % i
+        journal.put(hashlib.sha256(b"%d" % i).digest(), Stored("ok", raw), Usage(1, 2, 3, 0.5), lambda error, i=i: told(i, error))
     for _ in range(together):
         slots.acquire()
-    os.write(1, b"end\\n")
+    os.write(1, b"end\n")
     sys.stdin.read()
 """
 
@@ -52,13 +53,23 @@ def raw_of(i: int, size: int) -> bytes:
     return random.Random(i).randbytes(size) if size else b"%d" % i
 
 
-def writer(path: Path, first: int, last: int, size: int = 0, together: int = 1, **more: object) -> subprocess.Popen[bytes]:
-    """A process that puts replies `first` to `last`, at most `together` unacknowledged, and prints a line per acknowledgement. It ends
-    when its stdin is closed."""
-    code = WRITER.replace("random_raw(i, size)", "__import__('random').Random(i).randbytes(size)")
-    words = [sys.executable, "-c", code, str(path), *map(str, (first, last, size, together))]
-    root = str(Path(__file__).parents[2])
-    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root, **more)  # type: ignore[call-overload,no-any-return]
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def writer() -> Iterator[Start]:
+    """`writer(path, first, last, size, together)`: a process that puts replies `first` to `last`, at most `together` unacknowledged, and
+    prints a line per acknowledgement. It ends when its stdin is closed."""
+    with ExitStack() as started:
+
+        def start(path: Path, first: int, last: int, size: int = 0, together: int = 1, **more: Any) -> subprocess.Popen[bytes]:
+            words = [sys.executable, "-c", WRITER, str(path), *map(str, (first, last, size, together))]
+            pipe = subprocess.PIPE
+            process = started.enter_context(subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, **more))
+            started.callback(process.kill)
+            return process
+
+        yield start
 
 
 def until(process: subprocess.Popen[bytes], word: bytes) -> list[bytes]:
@@ -95,8 +106,8 @@ def commits(log: bytes) -> list[int]:
     return [end for end in ends if struct.unpack(">I", log[end - page - 20 : end - page - 16])[0]]
 
 
-def test_the_log_cut_at_every_byte(tmp_path: Path, copy: Path) -> None:
-    """Opens to exactly the puts whose commits are whole, in order. Every byte of the last two commits, every 89th of those before."""
+def test_the_log_cut_at_every_byte(tmp_path: Path, copy: Path, writer: Start) -> None:
+    """Opens to exactly the puts whose commits are whole, in order. Every byte of the last commit, every 89th of those before."""
     path = tmp_path / "x.journal"
     process = writer(path, 0, 8)
     until(process, b"end")
@@ -106,7 +117,7 @@ def test_the_log_cut_at_every_byte(tmp_path: Path, copy: Path) -> None:
     assert len(ends) == 8
     assert ends[-1] == len(log)
     puts = [(key(i), Stored("ok", b"%d" % i), Usage(1, 2, 3, 0.5)) for i in range(8)]
-    cuts = [*range(0, ends[-3], 89), *range(ends[-3], len(log) + 1)]
+    cuts = [*range(0, ends[-2], 89), *range(ends[-2], len(log) + 1)]
     for cut in cuts:
         copy.write_bytes(main)
         Path(f"{copy}-wal").write_bytes(log[:cut])
@@ -124,7 +135,7 @@ def test_the_log_cut_at_every_byte(tmp_path: Path, copy: Path) -> None:
         assert os.listdir(copy.parent) == ["x.journal"]
 
 
-def test_a_changed_byte_in_the_log(tmp_path: Path, copy: Path) -> None:
+def test_a_changed_byte_in_the_log(tmp_path: Path, copy: Path, writer: Start) -> None:
     """The log ends before it: a prefix of the puts, as if it had been cut there."""
     path = tmp_path / "x.journal"
     process = writer(path, 0, 8)
@@ -147,7 +158,7 @@ def acknowledged(lines: list[bytes]) -> list[int]:
 
 
 @pytest.mark.parametrize(("size", "together"), [(0, 1), (1000, 64), (200_000, 16)])
-def test_sigkill_while_putting(size: int, together: int, tmp_path: Path) -> None:
+def test_sigkill_while_putting(size: int, together: int, tmp_path: Path, writer: Start) -> None:
     """Eight kills at random moments of one journal: every acknowledged reply is there, in the order of the puts, byte for byte."""
     path = tmp_path / "x.journal"
     moments = random.Random(size)
@@ -173,7 +184,7 @@ def test_sigkill_while_putting(size: int, together: int, tmp_path: Path) -> None
     assert os.listdir(tmp_path) == ["x.journal"]
 
 
-def test_sigkill_while_it_is_made(tmp_path: Path) -> None:
+def test_sigkill_while_it_is_made(tmp_path: Path, writer: Start) -> None:
     """Kills within the first milliseconds leave nothing, an empty file or a whole journal; never one that is refused."""
     moments = random.Random(0)
     for n in range(12):
@@ -191,7 +202,7 @@ def test_sigkill_while_it_is_made(tmp_path: Path) -> None:
         assert os.listdir(path.parent) == ["x.journal"]
 
 
-def test_two_processes_never_interleave(tmp_path: Path) -> None:
+def test_two_processes_never_interleave(tmp_path: Path, writer: Start) -> None:
     """The second is told who has it; it works when the first is gone, by an end or by a kill."""
     path = tmp_path / "x.journal"
     for ended in (False, True):
@@ -215,7 +226,7 @@ def test_two_processes_never_interleave(tmp_path: Path) -> None:
             assert [k for k, _, _ in journal.entries()] == [key(i) for i in range(10)]
 
 
-def test_many_processes_at_once(tmp_path: Path) -> None:
+def test_many_processes_at_once(tmp_path: Path, writer: Start) -> None:
     """Of six that start together each one either has it alone or is refused, and what was acknowledged is there."""
     path = tmp_path / "x.journal"
     processes = [writer(path, 100 * n, 100 * n + 20) for n in range(6)]
@@ -250,7 +261,7 @@ def no_large_files() -> None:
 
 
 @pytest.mark.parametrize("together", [1, 50])
-def test_no_room(together: int, tmp_path: Path) -> None:
+def test_no_room(together: int, tmp_path: Path, writer: Start) -> None:
     """A limit on the size of files ends the puts; what was acknowledged before is there, and with room the journal goes on."""
     path = tmp_path / "x.journal"
     process = writer(path, 0, 700, 1000, together, preexec_fn=no_large_files)
@@ -258,11 +269,11 @@ def test_no_room(together: int, tmp_path: Path) -> None:
     process.stdin.close()
     process.stdin = None
     full(process, path)
-    check_and_go_on(path)
+    check_and_go_on(path, writer)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-def test_full_disk(tmp_path: Path) -> None:
+def test_full_disk(tmp_path: Path, writer: Start) -> None:
     """The same on a real file system of one megabyte."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -275,12 +286,12 @@ def test_full_disk(tmp_path: Path) -> None:
         process.stdin = None
         full(process, disk / "x.journal")
         subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
-        check_and_go_on(disk / "x.journal")
+        check_and_go_on(disk / "x.journal", writer)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def check_and_go_on(path: Path) -> None:
+def check_and_go_on(path: Path, writer: Start) -> None:
     with Journal(str(path)) as journal:
         journal.verify()
         stored = len(journal)

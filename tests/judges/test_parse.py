@@ -117,7 +117,7 @@ def test_a_label_alone(text: str, expected: str) -> None:
     assert read(ONE, text).outcome == expected
 
 
-@pytest.mark.parametrize("text", ["Both", "A is", "I", "AB", "C", "t", "ti", "Answer", "A\nB", "A or B", "the"])
+@pytest.mark.parametrize("text", ["A\n.", "(\rA", "Both", "A is", "I", "AB", "C", "t", "ti", "Answer", "A\nB", "A or B", "the"])
 def test_no_label_alone(text: str) -> None:
     assert read(ONE, text).why == "no-verdict"
 
@@ -177,6 +177,7 @@ def test_a_number_alone() -> None:
     assert read(RUBRIC, "7/5").why == "out-of-range"
     assert read(RUBRIC, "0").why == "out-of-range"
     assert read(RUBRIC, "7 of 10").why == "no-verdict"
+    assert read(RUBRIC, "7\n.").why == "no-verdict"
 
 
 def test_rescaled_by_hand() -> None:
@@ -335,6 +336,7 @@ LETTERS = st.text(st.sampled_from("ABab[]*_ .:\n(tie)Answer\"'12>=#`\u2028\x00")
 
 @given(LETTERS | st.text(max_size=30), st.sampled_from([ONE, COT]))
 @example("Answer: A\n\x0b", COT)
+@example("A\n.", ONE)
 def test_a_verdict_is_the_last_line(text: str, judge: Judge) -> None:
     """Whatever is read as a verdict has, but for signs around it, one of few forms in its last line."""
     found = read(judge, text)

@@ -14,6 +14,7 @@ from prefdata.judges.constitution import load as load_constitution
 from prefdata.judges.judge import Judge, load
 from prefdata.judges.options import JudgeOptions
 from prefdata.judges.plan import plan_of
+from prefdata.judges.reasons import INVALID, SETTLED, UNFIT
 from prefdata.judges.subject import subject_of
 from prefdata.judges.yaml_files import parse
 from prefdata.llm.mock_prompt import asked
@@ -168,3 +169,11 @@ def test_hostile_files(tmp_path: Path) -> None:
 def test_values_are_not_echoed() -> None:
     """A YAML may hold what nobody should see in a log."""
     assert "sk-secret" not in wrong(VALID.replace("version: 1", "version: sk-secret"))
+
+
+def test_the_page_names_every_judge_and_reason() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "judges.md").read_text(encoding="utf-8")
+    for name in (*NAMES, *UNFIT, *INVALID, *SETTLED):
+        assert f"`{name}`" in page, name
+    for key in Judge.model_fields.keys() - {"name", "version", "about"}:
+        assert f"`{key}`" in page, key

@@ -44,9 +44,9 @@ def test_reserve_waits_for_others() -> None:
         assert waiting.done() and later.done()
         budget.settle(Usage(1, 10, 10), Usage(1, 10, 10))
         budget.settle(Usage(1, 1, 1), Usage())
-        assert budget.spent == Usage(3, 70, 30) and budget.reserved == Usage()
-        with pytest.raises(BudgetError, match=r"--budget-tokens 100: 100 tokens are spent, the next request may cost 1"):
-            budget.reserve(Usage(1, 1, 0))
+        assert budget.spent == Usage(3, 60, 30) and budget.reserved == Usage()
+        with pytest.raises(BudgetError, match=r"--budget-tokens 100: 90 tokens are spent, the next request may cost 11"):
+            budget.reserve(Usage(1, 10, 1))
 
     asyncio.run(main())
 
@@ -128,7 +128,9 @@ def test_a_budget_of_tokens(tmp_path: Path) -> None:
         most = len(ask("question 500").body) + 16
         assert 2000 - most - 12 < server.billed_tokens <= 2000
         assert caught.value.exit_code == 4
-        assert f"{server.requests} replies are in" in str(caught.value) and str(caught.value).endswith("the same command goes on from there")
+        assert f"{server.requests} replies are in" in str(caught.value) and str(caught.value).endswith(
+            "the same command goes on from there"
+        )
         run(server, tmp_path, plans(1000), budget_tokens=20_000)[1].close()
         assert server.requests == len(server.asked) == 1000
 

@@ -6,7 +6,6 @@ import gzip
 import socket
 import time
 import zlib
-from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +15,12 @@ import pytest
 
 from prefdata.errors import PrefdataError, ProviderError, UsageError
 from prefdata.io.journal import Usage
-from tests.llm.asking import ask, reply_to, run
+from tests.llm.asking import ask, plans, reply_to, run
 from tests.llm.server import Behaviour, Exchange, Server
 
-GOOD = orjson.dumps({"model": "m", "choices": [{"message": {"content": "Answer: A"}}], "usage": {"prompt_tokens": 10, "completion_tokens": 2}})
+GOOD = orjson.dumps(
+    {"model": "m", "choices": [{"message": {"content": "Answer: A"}}], "usage": {"prompt_tokens": 10, "completion_tokens": 2}}
+)
 
 
 def status(code: int, body: object = None, headers: str = "") -> Behaviour:
@@ -79,6 +80,12 @@ def choice(**changes: object) -> list[dict[str, object]]:
     return [{"index": 0, "message": {"role": "assistant", "content": "Answer: A"}, "finish_reason": "stop", **changes}]
 
 
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred cases with a retry each: what they wait for is not what they test."""
+    monkeypatch.setattr("prefdata.llm.retries.BASE", 0.05)
+
+
 ok = answer()
 bomb = gzip.compress(b" " * (200 << 20), 9)
 limit = "This model's maximum context length is 10 tokens"
@@ -97,7 +104,9 @@ STORED = {
     "ok": Case(ok, "ok", 1, "usage"),
     "429 without a header": Case(first(status(429), ok), "ok", 2, "usage"),
     "429 with Retry-After": Case(first(status(429, headers="Retry-After: 0.3\r\n"), ok), "ok", 2, "usage"),
-    "429 with a date": Case(first(lambda x: status(429, headers=f"Retry-After: {formatdate(time.time() + 1, usegmt=True)}\r\n")(x), ok), "ok", 2),
+    "429 with a date": Case(
+        first(lambda x: status(429, headers=f"Retry-After: {formatdate(time.time() + 1, usegmt=True)}\r\n")(x), ok), "ok", 2
+    ),
     "429 with retry-after-ms": Case(first(status(429, headers="retry-after-ms: 300\r\n"), ok), "ok", 2, "usage"),
     "429 nonsense header": Case(first(status(429, headers="Retry-After: soon\r\n"), ok), "ok", 2, "usage"),
     "429 five times": Case(first(*[status(429)] * 5, ok), "ok", 6, "usage"),
@@ -124,13 +133,19 @@ STORED = {
     "deflate unasked": Case(raw(zlib.compress(GOOD), "Content-Encoding: deflate\r\n"), "ok", 1, "usage"),
     "deflate raw": Case(raw(zlib.compress(GOOD)[2:-4], "Content-Encoding: deflate\r\n"), "ok", 1, "usage"),
     "HTTP/1.0": Case(bytes_then_close(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + GOOD), "ok", 1, "usage"),
-    "chunked": Case(lambda x: x.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD)), "ok", 1),
+    "chunked": Case(
+        lambda x: x.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD)), "ok", 1
+    ),
     "text/plain": Case(lambda x: x.respond(200, GOOD, kind="text/plain"), "ok", 1, "usage"),
-    "400 content_filter (Azure)": Case(error(400, "content_filter", innererror={"code": "ResponsibleAIPolicyViolation"}), "content-filter", 1),
+    "400 content_filter (Azure)": Case(
+        error(400, "content_filter", innererror={"code": "ResponsibleAIPolicyViolation"}), "content-filter", 1
+    ),
     "400 content_policy_violation": Case(error(400, "content_policy_violation"), "content-filter", 1),
     "403 flagged": Case(error(403, "403", "Your input was flagged"), "content-filter", 1),
     "400 context_length_exceeded": Case(error(400, "context_length_exceeded"), "context-length", 1),
-    "400 maximum context length (vLLM)": Case(lambda x: x.json(400, {"object": "error", "message": limit, "code": 400}), "context-length", 1),
+    "400 maximum context length (vLLM)": Case(
+        lambda x: x.json(400, {"object": "error", "message": limit, "code": 400}), "context-length", 1
+    ),
     "400 llama.cpp": Case(error(400, "400", "the request exceeds the available context size"), "context-length", 1),
     "400": Case(status(400), "bad-request", 1),
     "400 detail": Case(status(400, {"detail": [{"loc": ["body"]}]}), "bad-request", 1),
@@ -214,7 +229,11 @@ FATAL: dict[str, tuple[Behaviour, type[PrefdataError], list[str]]] = {
     "404 HTML": (raw(b"<html>nothing here", code=404), UsageError, ["--base-url", "nothing here"]),
     "405": (status(405), UsageError, ["--base-url"]),
     "402": (status(402, {"error": {"message": "Insufficient Balance"}}), ProviderError, ["Insufficient Balance"]),
-    "insufficient_quota": (error(429, "insufficient_quota", "You exceeded your quota"), ProviderError, ["PREFDATA_TEST_KEY", "You exceeded"]),
+    "insufficient_quota": (
+        error(429, "insufficient_quota", "You exceeded your quota"),
+        ProviderError,
+        ["PREFDATA_TEST_KEY", "You exceeded"],
+    ),
     "redirect": (status(302, {}, "Location: http://evil.example/v1?a=b\r\n"), UsageError, ["http://evil.example", "redirects are refused"]),
     "redirect within": (status(307, {}, "Location: /v2/chat\r\n"), UsageError, ["another address"]),
     "redirect nowhere": (status(301, {}), UsageError, ["another address"]),
@@ -248,8 +267,6 @@ def test_refused_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_first_requests_are_all_refused(tmp_path: Path) -> None:
     """A parameter is wrong: five requests tell, and nothing is stored that would have to be thrown away."""
-    from tests.llm.asking import plans
-
     with Server(error(400, "unsupported", "logprobs are not\x1b[31m supported")) as server, pytest.raises(ProviderError) as caught:
         run(server, tmp_path, plans(1000), concurrency=1)
     assert "refused the first 5 requests: logprobs are not [31m supported" in str(caught.value)
@@ -257,8 +274,6 @@ def test_the_first_requests_are_all_refused(tmp_path: Path) -> None:
 
 
 def test_refusals_after_an_answer_are_results(tmp_path: Path) -> None:
-    from tests.llm.asking import plans
-
     def behave(x: Exchange) -> None:
         (ok if x.text == "question 4" else status(400))(x)
 
@@ -268,9 +283,6 @@ def test_refusals_after_an_answer_are_results(tmp_path: Path) -> None:
         assert journal.codes() == {"ok": 1, "bad-request": 19}
         assert stats.refused == {"bad-request": 19}
         assert stats.replies == server.requests == 20
-
-
-Check = Callable[[Exchange], None]
 
 
 @pytest.mark.parametrize("where", ["error", "answer"])

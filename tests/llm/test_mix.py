@@ -35,8 +35,8 @@ class Mixed:
         before = x.server.billed_calls
         if name.startswith("429"):
             x.json(429, {}, "Retry-After: 0.01\r\n" if self.draw.random() < 0.5 else "")
-        else:
-            case.behaviour(x)
+            return
+        case.behaviour(x)
         if case.billed and x.server.billed_calls == before:
             x.bill()
 

@@ -1,0 +1,1 @@
+"""Reports for people: the few shapes of charts that figures need."""
