@@ -251,7 +251,7 @@ def main(argv: list[str] | None = None) -> int:
         print(*table(results), sep="\n")
     versions = {k: v for r in results for k, v in r.get("versions", {}).items()}
     m = report.machine()
-    print(f"\n{report.machine_line(m, versions)}; best of {a.repeat}, peers {a.peer_repeat}")
+    print(f"\n{report.machine_line(m, versions)}" + ("" if a.memory or a.rate else f"; best of {a.repeat}, peers of {a.peer_repeat}"))
     if a.json:
         a.json.write_text(json.dumps({"machine": m, "versions": versions, "results": results}, indent=2) + "\n")
     return 0

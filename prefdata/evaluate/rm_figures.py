@@ -67,8 +67,8 @@ def soft(margin: Numbers, y: Numbers) -> dict[str, float] | None:
 
 
 def calibration(margin: Numbers, y: Numbers, cluster: Ints | None = None) -> dict[str, Any] | None:
-    """Whether σ(margin) means what it says. `raw` has the figures as they are, `temperature` is the T of σ(margin/T) with the least log-loss
-    on all pairs, `tempered` has the figures when T is fitted on four fifths of the prompts and used on the last."""
+    """Whether σ(margin) means what it says. `raw` has the figures as they are, `temperature` is the T of σ(margin/T) with the least
+    log-loss on all pairs, `tempered` has the figures when T is fitted on four fifths of the prompts and used on the last."""
     n = len(margin)
     if not n:
         return None
@@ -168,7 +168,7 @@ def spearman(a: Numbers, b: Numbers) -> dict[str, Any]:
 
 
 def line(x: Numbers, y: Numbers) -> dict[str, Any] | None:
-    """The least-squares slope of y over x with its interval, and the value at x = 0; None where x is constant or nearly nothing is there."""
+    """The least-squares slope of y over x with its interval, and the value at x = 0; None where x is constant or n < 3."""
     n = len(x)
     if n < 3 or np.ptp(x) == 0:
         return None
@@ -190,7 +190,7 @@ def by_part(
     cluster: Ints | None = None,
 ) -> dict[str, Any]:
     """The main figures of every part (source, subset), and the macro average of their accuracies: each part counts the same."""
-    parts = []
+    parts: list[dict[str, Any]] = []
     for name in sorted({n or "" for n in names}):
         here = np.array([(n or "") == name for n in names])
         margin, y = (chosen - rejected)[here], labels(p_chosen, len(chosen))[here]
@@ -212,7 +212,7 @@ def by_part(
 
 
 def macro(rates: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of independent shares. Its interval is made of theirs: the mean ∓ √Σ(distance to their ends)²/K (MOVER; Zou and Donner 2008)."""
+    """The mean of independent shares. Its interval is made of theirs: the mean ∓ √Σ(distance to their ends)²/K (Zou and Donner 2008)."""
     known = [r for r in rates if r["value"] is not None]
     if not known:
         return {"value": None, "low": 0.0, "high": 1.0, "n": 0}

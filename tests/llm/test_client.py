@@ -155,7 +155,12 @@ def test_plans_are_taken_as_there_is_room(tmp_path: Path) -> None:
             yield p
 
     ahead = []
-    with Server(lambda x: (ahead.append(taken - x.server.requests), x.answer())) as server:  # type: ignore[func-returns-value]
+
+    def behave(x: Exchange) -> None:
+        ahead.append(taken - x.server.requests)
+        x.answer()
+
+    with Server(behave) as server:
         run(server, tmp_path, many(), concurrency=4)[1].close()
     assert max(ahead) <= 8
 
@@ -302,7 +307,7 @@ def test_an_error_of_the_plans_ends_the_run(tmp_path: Path) -> None:
         yield from plans(5)
         raise InputError("rows.jsonl: line 6 cannot be read")
 
-    with Server() as server, pytest.raises(InputError, match="line 6 cannot be read\n5 replies are in .*; the same command goes on"):
+    with Server() as server, pytest.raises(InputError, match=r"line 6 cannot be read\n5 replies are in .*; the same command goes on"):
         run(server, tmp_path, broken())
 
 

@@ -19,6 +19,11 @@ FAULTS = {name: case for name, case in (STORED | FAILED).items() if name not in 
 PLANS = 5000
 
 
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prefdata.llm.retries.BASE", 0.05)
+
+
 class Mixed:
     """Draws what happens. What may have been billed is billed, as a server does that has done the work."""
 

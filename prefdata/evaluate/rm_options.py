@@ -1,0 +1,40 @@
+"""Every option of `prefdata eval rm`: one model for the command line and the Python API."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from prefdata.options import Options
+
+
+class EvalRmOptions(Options):
+    """Which model gives the rewards, how texts become tokens, and which figures are asked for."""
+
+    model: str = Field(
+        description="Folder with a sequence classifier (a reward model), or with a causal model, whose rewards are beta (log pi - log pi_ref)."
+    )
+    reference: str | None = Field(
+        None, description="Folder of the reference of a causal model; without one its rewards are beta log pi (reference-free)."
+    )
+    tokenizer: str | None = Field(None, description="Folder of the tokenizer; default: the model's.")
+    beta: float = Field(0.1, gt=0, description="Scale of a causal model's rewards, as in its training.")
+    per_token: bool = Field(False, description="A causal model's log-probs as means per token instead of sums (SimPO, ORPO).")
+    head: int = Field(0, ge=0, description="Which output of a classifier with several is the reward, counted from 0.")
+    ending: Literal["auto", "eos", "template"] = Field(
+        "auto",
+        description="Last token of a text, where a classifier is read: eos: the end-of-sequence token, as prefdata train does; template: "
+        "whatever the chat template ends with; auto: eos for models that prefdata trained, and for causal ones.",
+    )
+    max_length: int | None = Field(None, ge=2, description="Pairs with a longer answer are left out, in tokens; default: what the model takes.")
+    soft_labels: bool = Field(True, description="Use p_chosen where records have it: log-loss, Brier score and calibration are against it.")
+    by: str | None = Field(None, description="Figures per value of a column (split, source) or of a key of meta (subset) as well.")
+    min_accuracy: float | None = Field(None, ge=0, le=1, description="Accuracy below which the exit code is 1, as 0.7.")
+    worst: int = Field(20, ge=0, description="Pairs with the lowest margins that the page shows.")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of the computation; in bfloat16 a score depends on what else is in the batch."
+    )
+    micro_tokens: int = Field(16_384, ge=1, description="Tokens of one forward pass.")
+    limit: int | None = Field(None, ge=1, description="Use the first so many records.")
+    force: bool = Field(False, description="Replace an output folder that something else wrote.")
