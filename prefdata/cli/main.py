@@ -17,6 +17,7 @@ COMMANDS = {
     "eval": "Measure judges and models.",
     "journal": "Look into the journal of replies.",
     "mock-server": "A scripted judge on this machine, for demos and tests.",
+    "train": "Train a model on records: dpo, rm, kto, sft.",
     "list": "List the sources, the rules, the export targets, the judges or the constitutions.",
     "schema": "Print the JSON Schema of a kind.",
 }

@@ -16,29 +16,34 @@ class TokenLogps(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+        device = hidden.device.type
+        ctx.dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
         out = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
         lse = torch.empty_like(out)
-        for part in _chunks(len(labels), len(weight)):
-            logits = (hidden[part] @ weight.t()).float()
-            lse[part] = torch.logsumexp(logits, -1)
-            out[part] = logits.gather(1, labels[part, None]).squeeze(1) - lse[part]
+        with torch.autocast(device, enabled=False):
+            h, w = hidden.to(ctx.dtype), weight.to(ctx.dtype)
+            for part in _chunks(len(labels), len(weight)):
+                logits = (h[part] @ w.t()).float()
+                lse[part] = torch.logsumexp(logits, -1)
+                out[part] = logits.gather(1, labels[part, None]).squeeze(1) - lse[part]
         ctx.save_for_backward(hidden, weight, labels, lse)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
         hidden, weight, labels, lse = ctx.saved_tensors
+        h, w = hidden.to(ctx.dtype), weight.to(ctx.dtype)
         d_hidden = torch.empty_like(hidden)
         d_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if ctx.needs_input_grad[1] else None
         for part in _chunks(len(labels), len(weight)):
-            p = (hidden[part] @ weight.t()).float().sub_(lse[part, None]).exp_()
+            p = (h[part] @ w.t()).float().sub_(lse[part, None]).exp_()
             p.scatter_add_(1, labels[part, None], p.new_full((len(p), 1), -1.0))
-            p = p.mul_(-grad[part, None]).to(weight.dtype)
-            d_hidden[part] = p @ weight
-            if d_weight is not None and weight.dtype == torch.float32:
-                d_weight.addmm_(p.t(), hidden[part])
+            p = p.mul_(-grad[part, None]).to(ctx.dtype)
+            d_hidden[part] = (p @ w).to(hidden.dtype)
+            if d_weight is not None and ctx.dtype == torch.float32:
+                d_weight.addmm_(p.t(), h[part])
             elif d_weight is not None:
-                d_weight += p.t() @ hidden[part]
+                d_weight += p.t() @ h[part]
         return d_hidden, None if d_weight is None else d_weight.to(weight.dtype), None
 
 

@@ -17,8 +17,10 @@ AGREE = {torch.float32: 2e-3, torch.bfloat16: 0.3}
 """Nats per token (or points of a score) by which layouts may differ from the model's own answer."""
 
 
-def load_model(path: str, *, head: str, dtype: torch.dtype, heads: int = 1) -> Any:
-    """A causal model (`lm`) or a sequence classifier (`score`), from a folder or the hub, safetensors only, no remote code."""
+def load_model(path: str, *, head: str, dtype: torch.dtype, heads: int = 1, whole: bool = False) -> Any:
+    """A causal model (`lm`) or a sequence classifier (`score`), from a folder or the hub, safetensors only, no remote code. With `whole`
+    weights that the folder lacks are an error (transformers fills them with random numbers, as a new reward model needs it)."""
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     if os.path.sep in path and not os.path.isdir(path):
@@ -26,9 +28,11 @@ def load_model(path: str, *, head: str, dtype: torch.dtype, heads: int = 1) -> A
     kind = AutoModelForCausalLM if head == "lm" else AutoModelForSequenceClassification
     more = {} if head == "lm" else {"num_labels": heads}
     try:
-        model = kind.from_pretrained(path, dtype=dtype, use_safetensors=True, **more)
-    except (OSError, ValueError) as e:
+        model, about = kind.from_pretrained(path, dtype=dtype, use_safetensors=True, output_loading_info=True, **more)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
         raise InputError(f"{path}: the model cannot be loaded ({str(e).splitlines()[0][:300]})") from None
+    if whole and about["missing_keys"]:
+        raise UsageError(f"{path}: the weights lack {', '.join(sorted(about['missing_keys'])[:3])}; this is no whole model")
     without_dropout(model)
     return model
 
@@ -67,7 +71,7 @@ def choose_layout(model: Any, groups: list[Group], wanted: str, head: str) -> st
     model.eval()
     device = next(model.parameters()).device
     padded = laid_out(groups, "padded").to(device)
-    own = _own_answer(model, padded, head)
+    own = own_answer(model, padded, head)
     limit = AGREE.get(own.dtype if own.dtype in AGREE else torch.float32, 2e-3)
     says = token_logps if head == "lm" else scores
     differ = {}
@@ -85,7 +89,8 @@ def choose_layout(model: Any, groups: list[Group], wanted: str, head: str) -> st
     raise UsageError(f"--layout {wanted}: the log-probs are not the model's own ({words}); this model cannot be trained here yet")
 
 
-def _own_answer(model: Any, padded: Any, head: str) -> Any:
+def own_answer(model: Any, padded: Any, head: str) -> Any:
+    """What the model itself says of padded rows, without any of our ways to compute it: log-probs of the scored tokens, or scores."""
     if head != "lm":
         return scores(model, padded)
     logits = model(input_ids=padded.ids, attention_mask=padded.mask).logits

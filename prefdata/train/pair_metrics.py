@@ -36,7 +36,8 @@ def pair_metrics(
     source: Sequence[str | None] | None = None,
     implicit: bool = False,
 ) -> dict[str, float]:
-    """Means over pairs of rewards [N]; a tie is half right. With `implicit` the names are those of DPO's trainer.
+    """Means over all pairs of rewards [N], as a line of training's log has them; a tie is half right. With `implicit` the names are those
+    of DPO's trainer.
 
     >>> pair_metrics(np.array([2.0, 1.0]), np.array([0.0, 1.0]))["accuracy"]
     0.75
@@ -44,20 +45,16 @@ def pair_metrics(
     if not len(chosen):
         return {}
     margin, y = chosen - rejected, labels(p_chosen, len(chosen))
-    ok = right(margin, y)
+    ok = (np.sign(margin) + 1) / 2
     name = IMPLICIT if implicit else REWARD_MODEL
     both = np.concatenate([chosen, rejected])
-    out = {name["margin"]: margin.mean(), "ties": np.mean(margin == 0), "log_loss": log_loss(margin, y).mean()}
+    out = {name["accuracy"]: ok.mean(), name["margin"]: margin.mean(), "ties": np.mean(margin == 0), "log_loss": log_loss(margin, y).mean()}
     if implicit:
         out |= {"rewards/chosen": chosen.mean(), "rewards/rejected": rejected.mean()}
     else:
         out |= {"min_reward": both.min(), "mean_reward": both.mean(), "max_reward": both.max()}
-    if not np.isnan(ok).all():
-        out = {name["accuracy"]: np.nanmean(ok), **out}
     last = {k: v.rpartition("/")[2] for k, v in name.items()}
     for s in sorted({s for s in source or () if s is not None}):
         here = np.array([found == s for found in source or ()])
-        out[f"sources/{s}/{last['margin']}"] = margin[here].mean()
-        if not np.isnan(ok[here]).all():
-            out[f"sources/{s}/{last['accuracy']}"] = np.nanmean(ok[here])
+        out |= {f"sources/{s}/{last['accuracy']}": ok[here].mean(), f"sources/{s}/{last['margin']}": margin[here].mean()}
     return {k: float(v) for k, v in out.items()}

@@ -22,9 +22,9 @@ from prefdata.train.store import Store
 VERSION = b"reference 1\n"
 
 
-def key_of(store: Store, model: Any, layout: str) -> str:
-    """Hash of tokens, weights, their type and the layout, 64 hexadecimal digits."""
-    digest = hashlib.sha256(VERSION + layout.encode())
+def key_of(store: Store, model: Any, layout: str, dtype: torch.dtype = torch.float32) -> str:
+    """Hash of tokens, weights, their type, the layout and the type of the computation, 64 hexadecimal digits."""
+    digest = hashlib.sha256(VERSION + f"{layout} {dtype}".encode())
     for name in ("prompt", "completions"):
         for chunk in store.table.column(name).chunks:
             for buffer in chunk.buffers():
@@ -35,13 +35,15 @@ def key_of(store: Store, model: Any, layout: str) -> str:
     return digest.hexdigest()
 
 
-def reference_logps(store: Store, model: Any, folder: str, layout: str, *, budget: int, progress: Any = None) -> pa.ChunkedArray:
+def reference_logps(
+    store: Store, model: Any, folder: str, layout: str, *, budget: int, dtype: torch.dtype = torch.float32
+) -> pa.ChunkedArray:
     """Log-probs of all completions' tokens by row: list<list<float32>> in the shape of `completions`. Taken from `folder` if they are there
     under this key; else computed with the model in evaluation mode, longest rows together, and kept."""
-    path = os.path.join(folder, f"reference-{key_of(store, model, layout)[:32]}.arrow")
+    path = os.path.join(folder, f"reference-{key_of(store, model, layout, dtype)[:32]}.arrow")
     if os.path.exists(path):
         return pa.ipc.open_file(pa.memory_map(path)).read_all().column("logps")
-    found = computed(store, model, layout, budget=budget, progress=progress)
+    found = computed(store, model, layout, budget=budget, dtype=dtype)
     os.makedirs(folder, exist_ok=True)
     table = pa.table({"logps": found})
     with replacing(path) as temporary, pa.OSFile(temporary, "wb") as f, pa.ipc.new_file(f, table.schema) as writer:
@@ -50,7 +52,7 @@ def reference_logps(store: Store, model: Any, folder: str, layout: str, *, budge
 
 
 @torch.no_grad()
-def computed(store: Store, model: Any, layout: str, *, budget: int, progress: Any = None) -> pa.Array:
+def computed(store: Store, model: Any, layout: str, *, budget: int, dtype: torch.dtype = torch.float32) -> pa.Array:
     was_training = model.training
     model.eval()  # functional dropout of attention would stay active in training mode
     device = next(model.parameters()).device
@@ -58,14 +60,13 @@ def computed(store: Store, model: Any, layout: str, *, budget: int, progress: An
     out = np.empty(int(offsets[-1]), np.float32)
     for rows in by_length(store.lengths, budget):
         groups = [store.group(i) for i in rows]
-        values = token_logps(model, laid_out(groups, layout).to(device)).float().cpu().numpy()
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            values = token_logps(model, laid_out(groups, layout).to(device)).float().cpu().numpy()
         at = 0
         for i in rows:
             begin, end = offsets[ends[i]], offsets[ends[i + 1]]
             out[begin:end] = values[at : at + end - begin]
             at += end - begin
-        if progress:
-            progress(len(rows))
     model.train(was_training)
     inner = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(out))
     return pa.LargeListArray.from_arrays(pa.array(ends), inner)

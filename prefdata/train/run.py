@@ -165,7 +165,7 @@ def _references(
         return [None for _ in stores]
     other = model if options.reference is None else load_model(options.reference, head="lm", dtype=torch.float32).to(model.device)
     cache = os.path.join(out, "cache")
-    return [None if s is None else reference_logps(s, other, cache, layout, budget=budget) for s in stores]
+    return [None if s is None else reference_logps(s, other, cache, layout, budget=budget, dtype=compute_dtype(options)) for s in stores]
 
 
 def _task(store: Store, mix: Mix | None, layout: str, reference: Any, answers: str, options: TrainOptions) -> Any:
@@ -176,17 +176,22 @@ def _task(store: Store, mix: Mix | None, layout: str, reference: Any, answers: s
 
 @torch.no_grad()
 def _check_start(model: Any, task: Any, mix: Mix | None, options: TrainOptions) -> None:
-    """The loss before the first step equals its closed form when policy and reference are the same."""
-    if mix is None or options.reference is not None or mix.at_start() is None or not mix.reference:
+    """Policy and reference say the same before the first step, and so the loss has its closed form."""
+    if mix is None or options.reference is not None or not mix.reference:
         return
     model.train()
-    part = task.part(list(range(min(4, task.store.size))), next(model.parameters()).device)
+    device = next(model.parameters()).device
+    part = task.part(list(range(min(4, task.store.size))), device)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=compute_dtype(options) == torch.bfloat16):
+        values = task.values(model, part)
+    reference = torch.stack([part.columns[f"reference{k}"] for k in range(values.shape[1])], 1)
+    gap = float(((values - reference).abs() / reference.abs().clamp(min=1)).max())
+    if gap > (0.02 if compute_dtype(options) == torch.bfloat16 else 1e-4):
+        raise PrefdataError(f"self-check: before the first step policy and reference differ by {100 * gap:.3g} % of a log-prob")
     ones = {**part.columns, "weight": torch.ones_like(part.columns["weight"])}
-    found, wanted = float(task.losses(ones, task.values(model, part)).mean()), float(mix.at_start() or 0.0)
-    if abs(found - wanted) > 0.02 * max(1.0, abs(wanted)):
-        raise PrefdataError(
-            f"self-check: the loss before the first step is {found:.6f} and should be {wanted:.6f}: policy and reference differ"
-        )
+    found, wanted = float(task.losses(ones, reference).mean()), mix.at_start()
+    if wanted is not None and abs(found - wanted) > 1e-3 * max(1.0, abs(wanted)):
+        raise PrefdataError(f"self-check: the loss of equal policy and reference is {found:.6f} and should be {wanted:.6f}")
 
 
 def _run(
@@ -200,8 +205,7 @@ def _run(
     trainer = PrefdataTrainer(task, eval_task, batch=options.batch, micro_tokens=budget, model=model, args=args, processing_class=words)
     trainer.add_callback(Report(trainer, progress))
     last = None if options.force else last_checkpoint(result.out)
-    if last is not None:
-        result.resumed_at = trainer.go_on_from(last)
+    result.resumed_at = trainer.go_on_from(last)
     trainer.train(resume_from_checkpoint=last)
     trainer.save_model(result.out)
     result.eval = trainer.evaluate() if eval_task is not None else {}

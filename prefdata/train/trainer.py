@@ -136,20 +136,22 @@ class PrefdataTrainer(Trainer):  # type: ignore[misc]
                 f.flush()
                 os.fsync(f.fileno())
 
-    def go_on_from(self, checkpoint: str) -> int:
-        """Take up what a checkpoint remembers beside weights and optimizer, and cut lines of later steps from metrics.jsonl. Gives the
-        step."""
-        with open(os.path.join(checkpoint, "complete"), "rb") as f:
-            said = orjson.loads(f.read())
-        self.task.take_up(said["loss_state"])
-        self.tokens_seen = said["tokens_seen"]
-        step = int(checkpoint.rpartition("-")[2])
+    def go_on_from(self, checkpoint: str | None) -> int:
+        """Take up what a checkpoint remembers beside weights and optimizer, and cut lines of later steps from metrics.jsonl. Gives its
+        step, 0 without one."""
+        step = 0
+        if checkpoint is not None:
+            with open(os.path.join(checkpoint, "complete"), "rb") as f:
+                said = orjson.loads(f.read())
+            self.task.take_up(said["loss_state"])
+            self.tokens_seen = said["tokens_seen"]
+            step = int(checkpoint.rpartition("-")[2])
         path = os.path.join(self.args.output_dir, "metrics.jsonl")
         if os.path.exists(path) and self.is_world_process_zero():
             with open(path, "rb") as f:
                 lines = [line for line in f if line.endswith(b"\n")]
             with replacing(path) as temporary, open(temporary, "wb") as g:
-                g.writelines(line for line in lines if orjson.loads(line)["step"] <= step)
+                g.writelines(line for line in lines if orjson.loads(line)["step"] <= step and checkpoint is not None)
         return step
 
     def floating_point_ops(self, inputs: Any) -> int:
