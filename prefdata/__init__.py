@@ -22,6 +22,7 @@ __all__ = [
     "__version__",
     "convert",
     "eval_judge",
+    "eval_rm",
     "export",
     "label",
     "read",
@@ -29,7 +30,7 @@ __all__ = [
     "validate",
 ]
 
-_API = ("convert", "eval_judge", "export", "label", "read", "revise", "validate")
+_API = ("convert", "eval_judge", "eval_rm", "export", "label", "read", "revise", "validate")
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prefdata.checks.result import ValidateResult
     from prefdata.conversion.run import ConvertResult
     from prefdata.evaluate.result import EvalJudgeResult
+    from prefdata.evaluate.rm_result import EvalRmResult
     from prefdata.exporters.run import ExportResult
     from prefdata.judges.revise import Done as Revised
     from prefdata.judges.run import Done
@@ -100,6 +101,20 @@ def eval_judge(data: str | list[str], **options: Any) -> EvalJudgeResult:
     from prefdata.evaluate.options import EvalJudgeOptions
 
     return run(data, checked(EvalJudgeOptions, options))
+
+
+def eval_rm(data: str | list[str], out: str | None = None, **options: Any) -> EvalRmResult:
+    """Measure a reward model on pairs; see `prefdata eval rm --help` for the options. `out` is a folder for scores, report and page.
+
+    Returns the figures; `result.exit_code` is 1 when the accuracy is below min_accuracy. Raises UsageError, InputError.
+
+        result = prefdata.eval_rm("held-out.parquet", "report", model="./reward-model")
+        result.figures["accuracy"]  # {"value": 0.712, "low": 0.683, "high": 0.739, "n": 1000}
+    """
+    from prefdata.evaluate.rm import eval_rm as run
+    from prefdata.evaluate.rm_options import EvalRmOptions
+
+    return run(data, checked(EvalRmOptions, options), out)
 
 
 def read(path: str, kind: str | None = None) -> pl.DataFrame:

@@ -48,7 +48,7 @@ def effective(won: Numbers, votes: Numbers) -> float:
     """The effective number of votes, where those on one thing depend on each other (Kish 1965): n over the design effect, which is the
     variance G/(G−1) Σ(w − p v)² over that of independent votes, n/(n−1) · n p(1−p), and taken to be at least 1; w of the v votes on each of
     G things are won, n = Σv, p = Σw/n."""
-    n, total, things = float(votes.sum()), float(won.sum()), np.count_nonzero(votes)
+    n, total, things = float(votes.sum()), float(won.sum()), int(np.count_nonzero(votes))  # plain numbers: orjson takes no others
     if total in (0.0, n) or things < 2:  # no spread to measure
         return n
     spread = float(np.square(won - total / n * votes).sum()) * things / (things - 1)

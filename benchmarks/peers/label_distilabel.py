@@ -30,4 +30,4 @@ def job(work: child.Work) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    child.run(job, "distilabel", "openai")
+    child.run(job, "distilabel")

@@ -1,4 +1,4 @@
-"""`prefdata eval`: measure judges."""
+"""`prefdata eval`: measure judges and reward models."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from prefdata.cli.options import command as make
 from prefdata.cli.options import visible
 from prefdata.evaluate.options import EvalJudgeOptions
+from prefdata.evaluate.rm_options import EvalRmOptions
 
 HELP = """Measure judges and models.
 
@@ -17,6 +18,8 @@ Examples:
   prefdata eval judge labelled.parquet
 
   prefdata eval judge labelled.parquet --gold reviewed.jsonl --min-agreement 0.75
+
+  prefdata eval rm held-out.parquet --model ./reward-model -o report
 """
 
 JUDGE = """Measure judges against gold: agreement, Cohen's kappa, what the place and the length of an answer do, calibration, cost.
@@ -63,4 +66,49 @@ def run_judge(options: EvalJudgeOptions, data: list[str], json_: bool, output: s
     return result.exit_code
 
 
-COMMANDS = {"judge": (JUDGE, make(EvalJudgeOptions, EXTRA, run_judge))}
+RM = """Measure a reward model, or the implicit rewards of a DPO model, on pairs: accuracy, calibration, margins, what length does.
+
+--model is a folder with safetensors; no code of it runs. A causal model is scored by beta (log pi - log pi_ref) with --reference, else by
+beta log pi. The output folder has the scores (Parquet, TSV), report.json, plots and one page, report.html.
+
+Exit code 0; 1: the accuracy is below --min-accuracy; 2: wrong options; 3: a file or a model cannot be read.
+
+Examples:
+
+  prefdata eval rm held-out.parquet --model ./reward-model -o report
+
+  prefdata eval rm held-out.parquet --model ./dpo --reference ./sft --beta 0.1 --json
+
+  prefdata eval rm reward-bench.parquet --model ./reward-model --by subset --min-accuracy 0.7
+"""
+
+RM_EXTRA: dict[str, Any] = {
+    **EXTRA,
+    "data": (Annotated[list[str], typer.Argument(help="Pair records: files, globs, or - for stdin.")], ...),
+    "output": (Annotated[str | None, typer.Option("--output", "-o", help="Folder for scores, report, page and plots.")], None),
+}
+
+
+def run_rm(options: EvalRmOptions, data: list[str], json_: bool, output: str | None, quiet: bool) -> int:
+    import orjson
+
+    from prefdata.cli.progress import progress_bar
+    from prefdata.errors import UsageError
+
+    try:
+        from prefdata.evaluate.rm import eval_rm
+    except ModuleNotFoundError as e:
+        raise UsageError(f"eval rm needs {e.name}: pip install 'prefdata[train]'") from None
+    with progress_bar("eval rm", hidden=quiet or json_) as progress:
+        result = eval_rm(data, options, output, progress)
+    if json_:
+        print(orjson.dumps(result.as_dict()).decode())
+    elif not quiet:
+        print(visible(result.text()), end="")
+    return result.exit_code
+
+
+COMMANDS = {
+    "judge": (JUDGE, make(EvalJudgeOptions, EXTRA, run_judge)),
+    "rm": (RM, make(EvalRmOptions, RM_EXTRA, run_rm)),
+}

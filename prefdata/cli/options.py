@@ -53,7 +53,7 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:
     core, _, _ = unwrap(field.annotation)
     is_text = get_origin(core) in (dict, list, tuple)
     flag = "--" + (field.alias or name).replace("_", "-")
-    default = None if field.default_factory else field.default
+    default = None if field.default_factory or field.is_required() else field.default
     option = typer.Option(flag, help=field.description, show_default=default not in (None, False))
     hint = Annotated[str if is_text else core, option] if default is not None else Annotated[(str if is_text else core) | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=default)

@@ -1,4 +1,4 @@
-"""A progress bar for runs that ask servers: records, calls, money, failures and the time left, on a terminal's stderr."""
+"""A progress bar for runs that ask servers: records, rate, spend, failures and the time left, on a terminal's stderr."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ def calls_bar(what: str, hidden: bool = False) -> Iterator[Progress | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(20),
         TextColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.fields[said]}", markup=False),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def update(seen: Seen) -> None:
             name = what if seen.what == what else f"{what}: {seen.what}"
             if name not in tasks:
+                for earlier in tasks.values():
+                    bar.remove_task(earlier)
+                tasks.clear()
                 tasks[name] = bar.add_task(name, total=None, said="")
             task = next(t for t in bar.tasks if t.id == tasks[name])
             bar.update(task.id, completed=seen.done, total=seen.total, said=said(seen, task.elapsed or 1e-9))
@@ -41,12 +44,12 @@ def calls_bar(what: str, hidden: bool = False) -> Iterator[Progress | None]:
 
 
 def said(seen: Seen, seconds: float) -> str:
-    """Rows, and of a client its calls, their rate, what they cost and what went wrong."""
+    """Rows, and of a client its rate, what it spent and what went wrong."""
     out = [f"{seen.rows:,} rows"]
     s = seen.stats
     if s is not None:
-        out.append(f"{s.calls:,} calls, {s.calls / seconds:,.0f}/s, {s.in_flight} of {s.limit} in flight")
+        out.append(f"{s.calls / seconds:,.0f} calls/s")
         out.append(f"{s.usd:,.4f} USD" if s.usd else f"{s.tokens_in + s.tokens_out:,} tokens")
-        if s.retries or s.failed:
-            out.append(f"{s.retries:,} retries, {s.failed.total():,} failed")
+        out += [f"{s.retries:,} retries"] if s.retries else []
+        out += [f"{s.failed.total():,} failed"] if s.failed else []
     return ", ".join(out)

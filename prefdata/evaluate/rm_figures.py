@@ -8,13 +8,13 @@ a figure of nothing is None.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import atanh, sqrt, tanh
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
-from prefdata.judges.agreement import Ints, Numbers, binomial_test, credit, rate
-from prefdata.judges.agreement import length as length_figures
+from prefdata.evaluate.rm_length import length, ranks, spearman
+from prefdata.judges.agreement import Ints, Numbers, credit, rate
 from prefdata.judges.calibration import FOLDS, best_temperature, reliability, sigmoid
 from prefdata.statistics import Z
 from prefdata.train.pair_metrics import labels, log_loss, right
@@ -51,7 +51,11 @@ def figures(
         "ties": rate((margin == 0).astype(np.float64), cluster)._asdict(),
         "soft": soft(margin, y),
         "calibration": calibration(margin, y, cluster),
-        "margins": {**spread(margin), "near_zero": rate((np.abs(margin) < NEAR).astype(np.float64), cluster)._asdict()},
+        "margins": {
+            **spread(margin),
+            "mean_interval": mean_interval(margin, cluster),
+            "near_zero": rate((np.abs(margin) < NEAR).astype(np.float64), cluster)._asdict(),
+        },
         "rewards": rewards(chosen, rejected),
         "length": length(chosen, rejected, y, lengths, cluster) if lengths is not None else None,
         "gold_margin": strength(margin, gold_margin) if gold_margin is not None else None,
@@ -79,7 +83,7 @@ def calibration(margin: Numbers, y: Numbers, cluster: Ints | None = None) -> dic
         here = fold == f
         held[here] = margin[here] / (scale * best_temperature(margin[~here] / scale, y[~here]))
     return {
-        "raw": {**_proper(margin, y), "bins": reliability(sigmoid(margin), y, BINS)},
+        "raw": {**_proper(margin, y), **_intervals(margin, y, cluster), "bins": reliability(sigmoid(margin), y, BINS)},
         "temperature": scale * best_temperature(margin / scale, y),
         "tempered": _proper(held, y) if len(np.unique(fold)) > 1 else None,
     }
@@ -89,6 +93,24 @@ def _proper(logit: Numbers, y: Numbers) -> dict[str, Any]:
     p = sigmoid(logit)
     ece = sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in reliability(p, y, BINS)) / len(p)
     return {"n": len(p), "log_loss": float(log_loss(logit, y).mean()), "brier": float(np.mean((p - y) ** 2)), "ece": ece}
+
+
+def _intervals(margin: Numbers, y: Numbers, cluster: Ints | None) -> dict[str, Any]:
+    return {
+        "log_loss_interval": mean_interval(log_loss(margin, y), cluster),
+        "brier_interval": mean_interval((sigmoid(margin) - y) ** 2, cluster),
+    }
+
+
+def mean_interval(values: Numbers, cluster: Ints | None = None) -> tuple[float, float] | None:
+    """Mean ± z standard errors, those of clusters where they are larger; None for a single value."""
+    n = len(values)
+    if n < 2:
+        return None
+    off = values - values.mean()
+    sums = off if cluster is None else np.bincount(np.unique(cluster, return_inverse=True)[1], weights=off)
+    half = Z * sqrt(max(float(off @ off), float(sums @ sums)) / (n * (n - 1)))
+    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def spread(values: Numbers) -> dict[str, float | None]:
@@ -114,69 +136,10 @@ def rewards(chosen: Numbers, rejected: Numbers) -> dict[str, Any]:
     return out
 
 
-def length(chosen: Numbers, rejected: Numbers, y: Numbers, lengths: Numbers, cluster: Ints | None = None) -> dict[str, Any]:
-    """What the length of an answer does.
-
-    reward, margin      Spearman's correlation of rewards with lengths, and of margins with the difference of lengths
-    chosen_longer, chosen_shorter   accuracy where chosen is the longer or the shorter one
-    wrong_is_longer     share of the wrong verdicts that are for the longer answer
-    slope               the least-squares line of margins over hundreds of tokens of difference, and its value `at_equal_length`
-    longest_wins        accuracy of always taking the longer answer, which a reward model must beat; `against_longest` counts the pairs on
-                        which only one of the two is right (or more so), with a binomial test
-    """
-    margin, difference = chosen - rejected, lengths[:, 0] - lengths[:, 1]
-    gold, said = np.where(y == 0.5, 0.0, 1.0), np.sign(margin)
-    found = length_figures(said, gold, lengths, cluster)
-    better = (credit(said, gold) - credit(np.sign(difference), gold))[gold != 0]
-    wins, decided = int((better > 0).sum()), int((better != 0).sum())
-    return {
-        "reward": spearman(np.concatenate([chosen, rejected]), np.concatenate([lengths[:, 0], lengths[:, 1]])),
-        "margin": spearman(margin, difference),
-        "chosen_longer": found["gold_is_longer"],
-        "chosen_shorter": found["gold_is_shorter"],
-        "wrong_is_longer": found["wrong_is_longer"],
-        "slope": line(difference / 100, margin),
-        "longest_wins": found["longest_wins"],
-        "against_longest": {"wins": wins, "losses": decided - wins, "p_value": binomial_test(wins, decided)},
-    }
-
-
 def strength(margin: Numbers, gold: Numbers) -> dict[str, Any] | None:
     """Whether larger margins of the labels go with larger margins of the rewards; None unless the labels' margins differ."""
     there = ~np.isnan(gold)
     return {"spearman": spearman(margin[there], gold[there])} if len(np.unique(gold[there])) > 1 else None
-
-
-def ranks(values: Numbers) -> Numbers:
-    """From 1, equal values share the mean of their ranks."""
-    _, at, counts = np.unique(values, return_inverse=True, return_counts=True)
-    found: Numbers = (np.cumsum(counts) - (counts - 1) / 2)[at]
-    return found
-
-
-def spearman(a: Numbers, b: Numbers) -> dict[str, Any]:
-    """Spearman's rank correlation with the interval of Bonett and Wright (2000); None where one of the two is constant."""
-    n = len(a)
-    if n < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return {"value": None, "low": -1.0, "high": 1.0, "n": n}
-    x, y = (r - r.mean() for r in (ranks(a), ranks(b)))
-    value = float(np.clip(x @ y / sqrt(float(x @ x) * float(y @ y)), -1, 1))
-    if n <= 3 or abs(value) == 1:
-        return {"value": value, "low": -1.0 if n <= 3 else value, "high": 1.0 if n <= 3 else value, "n": n}
-    z, se = atanh(value), sqrt((1 + value**2 / 2) / (n - 3))
-    return {"value": value, "low": tanh(z - Z * se), "high": tanh(z + Z * se), "n": n}
-
-
-def line(x: Numbers, y: Numbers) -> dict[str, Any] | None:
-    """The least-squares slope of y over x with its interval, and the value at x = 0; None where x is constant or n < 3."""
-    n = len(x)
-    if n < 3 or np.ptp(x) == 0:
-        return None
-    a = x - x.mean()
-    value = float(a @ y / (a @ a))
-    rest = y - y.mean() - value * a
-    se = sqrt(float(rest @ rest) / (n - 2) / float(a @ a))
-    return {"value": value, "low": value - Z * se, "high": value + Z * se, "n": n, "at_equal_length": float(y.mean() - value * x.mean())}
 
 
 def by_part(

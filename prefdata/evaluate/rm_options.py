@@ -13,7 +13,7 @@ class EvalRmOptions(Options):
     """Which model gives the rewards, how texts become tokens, and which figures are asked for."""
 
     model: str = Field(
-        description="Folder with a sequence classifier (a reward model), or with a causal model, whose rewards are beta (log pi - log pi_ref)."
+        description="Folder of a sequence classifier (a reward model), or of a causal model: its rewards are beta (log pi - log pi_ref)."
     )
     reference: str | None = Field(
         None, description="Folder of the reference of a causal model; without one its rewards are beta log pi (reference-free)."
@@ -21,14 +21,16 @@ class EvalRmOptions(Options):
     tokenizer: str | None = Field(None, description="Folder of the tokenizer; default: the model's.")
     beta: float = Field(0.1, gt=0, description="Scale of a causal model's rewards, as in its training.")
     per_token: bool = Field(False, description="A causal model's log-probs as means per token instead of sums (SimPO, ORPO).")
-    head: int = Field(0, ge=0, description="Which output of a classifier with several is the reward, counted from 0.")
+    head: int | None = Field(None, ge=0, description="Which output of a classifier with several is the reward, counted from 0.")
     ending: Literal["auto", "eos", "template"] = Field(
         "auto",
         description="Last token of a text, where a classifier is read: eos: the end-of-sequence token, as prefdata train does; template: "
         "whatever the chat template ends with; auto: eos for models that prefdata trained, and for causal ones.",
     )
-    max_length: int | None = Field(None, ge=2, description="Pairs with a longer answer are left out, in tokens; default: what the model takes.")
-    soft_labels: bool = Field(True, description="Use p_chosen where records have it: log-loss, Brier score and calibration are against it.")
+    max_length: int | None = Field(
+        None, ge=2, description="Most tokens of prompt and answer, longer pairs are left out; default: what the model takes."
+    )
+    hard_labels: bool = Field(False, description="Take chosen as right also where records have p_chosen.")
     by: str | None = Field(None, description="Figures per value of a column (split, source) or of a key of meta (subset) as well.")
     min_accuracy: float | None = Field(None, ge=0, le=1, description="Accuracy below which the exit code is 1, as 0.7.")
     worst: int = Field(20, ge=0, description="Pairs with the lowest margins that the page shows.")

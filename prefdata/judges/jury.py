@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Literal
 
 from prefdata.errors import UsageError
@@ -21,6 +22,12 @@ SWAPPED = {"first": "second", "second": "first", "tie": "tie", None: None}
 MOST = 5_000
 """Comparisons that Dawid-Skene is fitted to; of more, each kind of votes keeps its share. It costs 2 s and 60 MB, whatever the data."""
 EQUAL = 1e-9
+
+
+def check(how: How) -> None:
+    """Raise UsageError when a library is missing: before anything is asked."""
+    if how == "dawid-skene" and find_spec("crowdkit") is None:
+        raise UsageError("--jury dawid-skene needs crowd-kit: pip install 'prefdata[jury]', or --jury majority")
 
 
 def votes(settled: Sequence[Settled]) -> Votes:
@@ -83,14 +90,10 @@ def dawid_skene(counts: Mapping[Votes, int]) -> dict[Votes, tuple[float, float]]
     """P(first), P(tie) of the true verdict for every kind of votes (Dawid and Skene 1979, EM by crowd-kit).
 
     Comparisons with the same votes have the same posterior, so the votes are counted, and a million comparisons need no memory. Every
-    comparison is taken in both orders: else the share of first places would become a belief about the truth. Raises UsageError without
-    crowd-kit.
+    comparison is taken in both orders: else the share of first places would become a belief about the truth.
     """
-    try:
-        import pandas as pd
-        from crowdkit.aggregation import DawidSkene
-    except ImportError:
-        raise UsageError("--jury dawid-skene needs crowd-kit: pip install 'prefdata[jury]', or --jury majority") from None
+    import pandas as pd
+    from crowdkit.aggregation import DawidSkene
 
     both: Counter[Votes] = Counter()
     for said, n in counts.items():

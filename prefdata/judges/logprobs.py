@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 Token = dict[str, Any]
@@ -56,20 +57,28 @@ class Expected(NamedTuple):
 def masses(token: Token, labels: Mapping[str, str]) -> Masses | None:
     """The probabilities of labels (keys in lower case) in the place of a token; None when the server gave no log-probs there."""
     given = token.get("top_logprobs")
-    entries = [e for e in given if isinstance(e, dict)] if isinstance(given, list) else []
-    if not any(e.get("token") == token.get("token") for e in entries):
-        entries.append(token)  # the token that was drawn need not be among the most probable ones
+    if not isinstance(given, list) or not given:
+        return None
     found: dict[str, float] = {}
-    least = math.inf
-    for entry in entries:
-        text, logprob = entry.get("token"), entry.get("logprob")
-        if not isinstance(text, str) or isinstance(logprob, bool) or not isinstance(logprob, int | float) or not LEAST <= logprob < 1:
+    least, drawn, own = math.inf, False, token.get("token")
+    for entry in (*given, token):
+        if not isinstance(entry, dict) or (entry is token and drawn):  # the token that was drawn need not be among the most probable ones
             continue
-        least = min(least, logprob)
-        label = labels.get(text.strip(AROUND).lower())
+        text, logprob = entry.get("token"), entry.get("logprob")
+        drawn = drawn or text == own
+        if not isinstance(text, str) or isinstance(logprob, bool) or not isinstance(logprob, float | int) or not LEAST <= logprob < 1:
+            continue
+        if logprob < least:
+            least = logprob
+        label = labels.get(_plain(text))
         if label is not None:
             found[label] = found.get(label, 0.0) + math.exp(min(logprob, 0.0))
-    return Masses(found, math.exp(min(least, 0.0))) if least < math.inf and isinstance(given, list) and given else None
+    return Masses(found, math.exp(min(least, 0.0))) if least < math.inf else None
+
+
+@lru_cache(maxsize=4096)
+def _plain(text: str) -> str:
+    return text.strip(AROUND).lower()
 
 
 def compared(token: Token) -> Odds | None:

@@ -18,7 +18,7 @@ from prefdata.judges.result import LabelResult
 from prefdata.llm.options import ClientOptions
 from prefdata.version import __version__
 
-FREE = {*ClientOptions.model_fields, "judge", "constitution", "threads", "force"}
+FREE = {*ClientOptions.model_fields, "judge", "constitution", "force"}
 """Options that the output does not depend on, and those that `judges` and `constitution` say in full."""
 
 

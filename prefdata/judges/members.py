@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from prefdata.errors import PrefdataError, UsageError
-from prefdata.judges import reward_model
+from prefdata.judges import jury, reward_model
 from prefdata.judges.judge import Judge, load
 from prefdata.judges.options import JudgeOptions
 from prefdata.judges.yaml_files import read
@@ -77,6 +77,10 @@ def panel_of(options: JudgeOptions) -> Panel:
     members: list[Member] = []
     pools: dict[str, Pool] = {}
     wrong: list[str] = []
+    try:
+        jury.check(options.jury)
+    except UsageError as e:
+        wrong.append(str(e))
     for seat in _seats(options.judge, wrong):
         try:
             members.append(_member(seat, options, pools))
@@ -122,6 +126,8 @@ def _member(seat: Seat, options: JudgeOptions, pools: dict[str, Pool]) -> Member
         reward_model.check_folder(folder)
         return Member(None, folder, weight=seat.weight)
     judge = load(seat.judge)
+    if options.votes > 1 and not (judge.temperature if options.temperature is None else options.temperature):
+        raise UsageError(f"--votes {options.votes}: at temperature 0 the judge '{judge.name}' always says the same; add --temperature 0.7")
     model = seat.model or options.model
     if model is None:
         raise UsageError(f"--model: which model should be asked as judge '{judge.name}'?")

@@ -74,5 +74,4 @@ class LabelOptions(JudgeOptions):
     ties: Literal["drop", "soft"] = Field("drop", description="Ties under --decide soft: drop them (counted), or pairs with p_chosen 0.5.")
     gold: str | None = Field(None, description="Records whose labels are known: the judge labels them first, with the same journal.")
     min_agreement: float | None = Field(None, ge=0, le=1, description="Agreement with --gold below which nothing more is spent, as 0.75.")
-    threads: int | None = Field(None, ge=1, description="Worker threads; default: one per core.")
     force: bool = Field(False, description="Label again even if OUT is up to date (replies of the journal are not asked again).")

@@ -63,7 +63,7 @@ class LabelResult:
         out += [f"  comparisons without a pair, of records that give others: {n:,} {code}" for code, n in self.records["skipped"].items()]
         out += [f"  {words(self.gold)}"] if self.gold else []
         out += report_lines(self.report)
-        if self.run:
+        if self.run and not self.up_to_date:
             out.append(f"  asked {self.run['calls']:,} times in this run, {self.run['reused']:,} replies were in the journal")
         out += [f"  spent in all: {money(self.spent)}"] if self.spent else []
         out += [f"  warning: {w}" for w in self.warnings]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from math import exp
 from typing import Any, NamedTuple
 
@@ -42,6 +43,8 @@ def check_folder(folder: str) -> None:
             raise UsageError(f"--judge rm:{folder}: {name} names code of its own (auto_map), and no code of a model's folder is run")
     if not any(n.endswith(".safetensors") for n in os.listdir(folder)):
         raise UsageError(f"--judge rm:{folder}: it has no .safetensors; other weights can hold code and are not read")
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        raise UsageError("--judge rm:FOLDER needs torch and transformers: pip install 'prefdata[train]'")
 
 
 def _json(folder: str, name: str) -> dict[str, Any]:
@@ -66,14 +69,12 @@ def load(folder: str) -> RewardModel:
     Raises UsageError when the folder has no reward model, InputError when it cannot be read.
     """
     check_folder(folder)
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
     try:
-        import torch
-        from safetensors import SafetensorError
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    except ImportError:
-        raise UsageError("--judge rm:FOLDER needs torch and transformers: pip install 'prefdata[train]'") from None
-    try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model, about = AutoModelForSequenceClassification.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
@@ -91,7 +92,7 @@ def load(folder: str) -> RewardModel:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' bars and reports: what is wrong is said in our words."""
     from transformers.utils import logging
 

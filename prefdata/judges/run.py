@@ -200,6 +200,7 @@ def _labelled(run: Run, paths: Paths, journal: Journal | None, progress: Progres
     """Ask, and write what was said."""
     o = run.options
     asking = journal if journal is not None and not o.offline else None
+    _ = run.panel.reward_models  # one that cannot be loaded is told before anything is paid
     figures = None
     if run.gold is not None:
         figures = _gold(run.gold, journal, asking, progress)
@@ -246,7 +247,7 @@ def _write(run: Run, paths: Paths, labeller: Labeller, progress: Progress | None
     """The output and the side files, which appear whole or not at all (stdout excepted): the books, the SHA-256, and the side files that
     there are."""
     out, form, work = paths.out, run.form, run.work
-    counts, lines = Counts(), [0, 0]
+    counts, undecided_bytes, disagreeing_bytes = Counts(), 0, 0
     with ExitStack() as stack:
         rejects, undecided, disagreements = (
             stack.enter_context(RejectsFile(p)) for p in (paths.rejects, paths.undecided, paths.disagreements)
@@ -258,15 +259,15 @@ def _write(run: Run, paths: Paths, labeller: Labeller, progress: Progress | None
             writer = Writer(good, form, encode(labeller.empty(work.columns), form))
             append = writer.append
         try:
-            for part, bad in work.parts(run.options.threads):
+            for part, bad in work.parts():
                 done = labeller.part(part)
                 append(encode(done.out, form))
                 counts.add(done.counts)
                 rejects.write(bad)
                 undecided.write(done.undecided)
                 disagreements.write(done.disagreements)
-                lines[0] += len(done.undecided) > 0
-                lines[1] += len(done.disagreements) > 0
+                undecided_bytes += len(done.undecided)
+                disagreeing_bytes += len(done.disagreements)
                 if progress is not None:
                     progress(work.seen("write"))
             counts.check()
@@ -277,12 +278,9 @@ def _write(run: Run, paths: Paths, labeller: Labeller, progress: Progress | None
             os.unlink(account.manifest_path(out))
     sys.stdout.buffer.flush()
     sides = [
-        path if there else None
-        for path, there in (
-            (paths.rejects, bool(counts.rejected)),
-            (paths.undecided, bool(lines[0])),
-            (paths.disagreements, bool(lines[1])),
-        )
+        paths.rejects if counts.rejected else None,
+        paths.undecided if undecided_bytes else None,
+        paths.disagreements if disagreeing_bytes else None,
     ]
     paths.clear([p for p in sides if p is not None])
     return counts, writer.sha256 if writer is not None else None, sides

@@ -49,21 +49,25 @@ class Work:
     rows: int = 0
     stats: Stats = field(default_factory=Stats)
 
-    def parts(self, threads: int | None = None) -> Iterator[tuple[Part, bytes]]:
-        """The records with the lines for the rejects file, shard by shard, in order."""
+    def parts(self) -> Iterator[tuple[Part, bytes]]:
+        """The records with the lines for the rejects file, shard by shard, in order. One thread reads ahead: what is done with them takes
+        longer than reading them, and shards take memory."""
         self.done = self.rows = 0
-        for part, lines in parts(self.sources, self.columns, self.limit, threads):
+        for part, lines in parts(self.sources, self.columns, self.limit, 1):
+            done, rows = self.done + part.packed, self.rows + part.counts.read
             yield part, lines
-            self.done += part.packed
-            self.rows += part.counts.read
+            self.done, self.rows = done, rows
 
     def seen(self, what: str, stats: Stats | None = None) -> Seen:
         return Seen(what, self.done, sum(s.input.size for s in self.sources), self.rows, stats)
 
     def subjects(self) -> Iterator[Subject]:
-        """The records as subjects. One thread reads ahead: asking is slow, and shards take memory."""
-        for part, _ in self.parts(threads=1):
-            yield from subjects(part.df)
+        """The records as subjects."""
+        for part, _ in self.parts():
+            before, rows = self.done, self.rows
+            for n, subject in enumerate(subjects(part.df)):
+                self.done, self.rows = before + part.packed * n // part.df.height, rows + n
+                yield subject
 
     def ask(self, journal: Journal, progress: Progress | None) -> None:
         """Have every plan answered, with its replies in the journal."""
@@ -76,7 +80,7 @@ class Work:
 
     def heard(self, journal: Journal | None) -> Iterator[tuple[Row, Heard]]:
         """What the judges say of every record."""
-        for part, _ in self.parts(self.options.threads):
+        for part, _ in self.parts():
             for rows in chunks(part.df):
                 yield from zip(rows, hear(rows, self.job, journal), strict=True)
 

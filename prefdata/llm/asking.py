@@ -120,25 +120,26 @@ class Asking:
         try:
             response = await self._transport.post(endpoint.url(request), endpoint.headers, request.body, seconds)
         except Lost as e:
-            endpoint.heard(e.code, sent, self._loop.time(), {}, str(e))
+            endpoint.heard(e.code, sent, self._loop.time(), {}, self._shown(str(e)))
             return self._settled(e.code, most)
         except asyncio.CancelledError:
             self._settled("timeout", most)
             raise
-        response = response._replace(body=self._clean(response.body))
-        reply = Reply(request.key, OK, response.body)
-        code = outcome(response.status, response.body, reply)
-        detail = "" if code == OK else f"{response.status} {said(response.body)}"
+        body = self._clean(response.body)
+        reply = Reply(request.key, OK, body)
+        code = outcome(response.status, body, reply)
+        detail = "" if code == OK else f"{response.status} {said(body)}"
         endpoint.heard(code, sent, self._loop.time(), response.headers, detail)
         if code in FATAL:
             self._settled(code, most)
-            raise complaint(code, endpoint, request.model, response)
+            error = complaint(code, endpoint, request.model, response._replace(body=body))
+            raise type(error)(self._shown(str(error)))
         if code != OK and code not in REFUSALS:
             self.stats.rate_limited += code == "rate-limited"
             return self._settled(code, most, usage_of(reply) if code == "no-choices" else None)
         if code != OK:
             self._budget.settle(most, Usage())
-            return Tried(code, Reply(request.key, code, response.body))
+            return Tried(code, Reply(request.key, code, body))
         used = usage_of(reply)
         self.stats.estimated += used is None
         cost = self._budget.cost(*used) if used else most
@@ -207,6 +208,10 @@ class Asking:
             if key in body:
                 body = body.replace(key, b"[key]")
         return body
+
+    def _shown(self, text: str) -> str:
+        """A message without our keys."""
+        return self._clean(text.encode("utf-8", "replace")).decode()
 
     async def _sleep(self, seconds: float) -> None:
         future: asyncio.Future[None] = self._loop.create_future()

@@ -15,7 +15,7 @@ ROUNDING = 1 + 1e-9
 
 
 class Budget:
-    """The books of one run. `spent` starts with what the journal's earlier runs have cost.
+    """The books of one run; kept only when something is limited. `spent` starts with what the journal's earlier runs have cost.
 
     Raises UsageError when there is a budget in USD and no prices.
     """
@@ -27,6 +27,7 @@ class Budget:
         self._usd = options.budget
         self._tokens = options.budget_tokens
         self._calls = options.budget_calls
+        self._limited = (self._usd, self._tokens, self._calls) != (None, None, None)
         self.spent = earlier
         self.reserved = Usage()
         self._open = 0
@@ -43,6 +44,8 @@ class Budget:
     def reserve(self, most: Usage) -> asyncio.Future[None] | None:
         """Take `most` out of the budget: None when it fits, else a future to wait for, which is done when others have cost less than they
         had reserved. Raises BudgetError when there is nothing left to wait for."""
+        if not self._limited:
+            return None
         if not self._waiting and self._fits(most):
             self._take(most)
             return None
@@ -54,6 +57,8 @@ class Budget:
 
     def settle(self, most: Usage, cost: Usage) -> None:
         """A request that had reserved `most` has cost `cost` (nothing: `Usage()`)."""
+        if not self._limited:
+            return
         self._open -= 1
         self.reserved = _minus(self.reserved, most) if self._open else Usage()
         self.spent = self.spent.plus(cost)

@@ -14,7 +14,7 @@ def complaint(code: str, endpoint: Endpoint, model: str, response: Response) -> 
     """The error for one of `outcome.FATAL`."""
     where, name, words = endpoint.base, endpoint.key_name, f"{response.status}: {said(response.body)}".rstrip(": ")
     if code == "redirected":
-        target = urlsplit(response.headers.get("Location", ""))
+        target = urlsplit(response.headers.get("location", ""))
         to = f"{target.scheme}://{target.hostname}" if target.hostname else "another address"
         return UsageError(
             f"{where} sends requests to {to} ({response.status}); redirects are refused, as they carry data and key elsewhere; "
@@ -45,9 +45,10 @@ def all_refused(n: int, endpoint: Endpoint, body: bytes) -> ProviderError:
 def no_answer(endpoint: Endpoint, seconds: float) -> ProviderError:
     """Nothing has come from a pool for long."""
     why = f" ({endpoint.trouble.code}: {endpoint.trouble.detail})" if endpoint.trouble else ""
-    return ProviderError(f"{endpoint.base} has not answered for {seconds:.0f} s{why}; check that the server runs, and --base-url")
+    hint = "raise --timeout" if endpoint.trouble and endpoint.trouble.code == "timeout" else "check that the server runs, and --base-url"
+    return ProviderError(f"{endpoint.base} has not answered for {seconds:.0f} s{why}; {hint}")
 
 
 def long_wait(endpoint: Endpoint, seconds: float, deadline: float) -> ProviderError:
     """The server asks for more patience than the user has."""
-    return ProviderError(f"{endpoint.base} asks to wait {seconds:.0f} s (429), longer than --deadline {deadline:g}; try later, or raise it")
+    return ProviderError(f"{endpoint.base} asks to wait {seconds:.0f} s, longer than --deadline {deadline:g}; try later, or raise it")

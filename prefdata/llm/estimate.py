@@ -48,7 +48,7 @@ class Estimate:
     def lines(self) -> list[str]:
         """The estimate in words."""
         if not self.calls:
-            return [f"dry run: nothing to ask, the journal has all {self.stored:,} replies"]
+            return [f"dry run: nothing to ask{f', the journal has all {self.stored:,} replies' if self.stored else ''}"]
         money = f"{self.usd[0]:,.4f} to {self.usd[1]:,.4f} USD" if self.usd else "no prices are known: add --price-in and --price-out"
         out = [
             f"dry run: {self.calls:,} calls, nothing was sent",

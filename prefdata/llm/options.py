@@ -38,7 +38,7 @@ class ClientOptions(Options):
         None, gt=0, description="Most USD to spend; needs prices. A request is only sent when its most expensive answer fits."
     )
     budget_tokens: int | None = Field(None, gt=0, description="Most tokens to spend, prompts and answers together.")
-    budget_calls: int | None = Field(None, gt=0, description="Most requests to send.")
+    budget_calls: int | None = Field(None, gt=0, description="Most calls to pay for; those that the server refused are not paid.")
     price_in: float | None = Field(None, ge=0, description="USD per million prompt tokens.")
     price_out: float | None = Field(None, ge=0, description="USD per million answer tokens.")
     journal: str | None = Field(None, description="Where replies are kept, so that none is paid twice; default: OUT.journal.")

@@ -9,7 +9,7 @@ from math import inf
 
 from prefdata.llm.learned import Learned
 from prefdata.llm.rate import Rate
-from prefdata.llm.rate_headers import Declared, declared, retry_after
+from prefdata.llm.rate_headers import REQUESTS, TOKENS, Declared, declared, retry_after
 
 BASE, CAP = 0.1, 4.0
 """Seconds of the longest first wait, and the longest of all, after a 429 that names none."""
@@ -100,6 +100,8 @@ class Pace:
 
     def _read(self, headers: Mapping[str, str]) -> Declared | None:
         """Take over what the server declares. Its limits are per minute, as with OpenAI."""
+        if REQUESTS not in headers and TOKENS not in headers:
+            return None
         requests = declared(headers, "requests", time.time())
         if requests and self._named.requests is None:
             self._requests = _rate(self._requests, requests)

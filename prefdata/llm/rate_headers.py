@@ -9,6 +9,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
+REQUESTS, TOKENS = "x-ratelimit-limit-requests", "x-ratelimit-limit-tokens"
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _GO = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|μs|ms|s|m|h)")
 MINUTE = 60.0
@@ -36,8 +37,8 @@ def retry_after(headers: Mapping[str, str], unix: float) -> float | None:
     number = _number(headers.get("retry-after-ms", ""))
     if number is not None:
         return min(LONGEST, max(0.0, number / 1000))
-    text = headers.get("Retry-After")
-    return None if text is None else seconds(text, _time(headers.get("Date", "")) or unix)
+    text = headers.get("retry-after")
+    return None if text is None else seconds(text, _time(headers.get("date", "")) or unix)
 
 
 def declared(headers: Mapping[str, str], what: str, unix: float) -> Declared | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 from prefdata.llm.asking import Asking, Home
@@ -37,19 +37,19 @@ class Running:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._end: asyncio.Future[None] = self._loop.create_future()
-        self._fewer: asyncio.Future[None] | None = None
 
     async def all(self, plans: Iterable[Plan[object]], progress: Callable[[Stats], None] | None) -> None:
         """Drive all plans. Raises what ended the run early, after requests in flight have come back or GRACE is over."""
         whole = False
-        feeder = self._spawn(self._feed(plans))
+        shared = iter(plans)
+        for _ in range(self._most):
+            self._spawn(self._work(shared))
         ticker = self._loop.create_task(self._watch(progress))
         try:
             await self._end
             whole = True
         finally:
             ticker.cancel()
-            feeder.cancel()
             self._asking.stop()
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=GRACE)
@@ -79,28 +79,23 @@ class Running:
             self.stop(error)
         if not self._tasks and not self._end.done():
             self._end.set_result(None)
-        if self._fewer is not None and len(self._tasks) < 2 * self._most and not self._fewer.done():
-            self._fewer.set_result(None)
 
-    async def _feed(self, plans: Iterable[Plan[object]]) -> None:
-        """Take plans as long as a server has nobody in line: those under way come first, their prompts are in its cache."""
-        for n, plan in enumerate(plans):
-            step = self._advance(plan, None)
-            if step is None:
-                self._stats.plans += 1
-                if n % TURN == 0:
-                    await asyncio.sleep(0)
-                continue
-            self._spawn(self._drive(plan, step))
-            await asyncio.sleep(0)  # the task takes its slot
-            while True:
-                if len(self._tasks) >= 2 * self._most:
-                    self._fewer = self._loop.create_future()
-                    await self._fewer
-                room = self._asking.turns.room()
-                if room is None:
-                    break
+    async def _work(self, plans: Iterator[Plan[object]]) -> None:
+        """One of the workers that drive the plans, one plan at a time each, taking the next when there is room for it."""
+        turns = self._asking.turns
+        while True:
+            while (room := turns.room()) is not None:
                 await room
+            plan = next(plans, None)
+            if plan is None:
+                turns.no_more()
+                return
+            step = self._advance(plan, None)
+            if step is not None:
+                await self._drive(plan, step)
+            self._stats.plans += 1
+            if step is None and self._stats.plans % TURN == 0:
+                await asyncio.sleep(0)
 
     async def _drive(self, plan: Plan[object], step: Step | None) -> None:
         """Drive a plan from its first request without a reply to its end."""
@@ -117,9 +112,8 @@ class Running:
             replies = [reply for reply in found if reply is not None]
             if len(replies) < len(asked):
                 plan.close()
-                break
+                return
             step = self._advance(plan, replies)
-        self._stats.plans += 1
 
     def _advance(self, plan: Plan[object], replies: list[Reply] | None) -> Step | None:
         """Drive a plan with the journal alone: its next requests of which some have no reply, None at its end."""

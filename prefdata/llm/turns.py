@@ -22,7 +22,8 @@ class Turns:
         self._loop = asyncio.get_running_loop()
         self._lines: dict[Endpoint, Line] = {e: deque() for endpoints in pools.values() for e in endpoints}
         self._timers: dict[Endpoint, tuple[float, asyncio.Handle]] = {}
-        self._room: asyncio.Future[None] | None = None
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._no_more = False
         self._stopped = False
 
     async def take(self, pool: str, home: Endpoint | None, tokens: int, failed: bool | None = None) -> Endpoint:
@@ -40,6 +41,7 @@ class Turns:
             if not line and self._in_flight < self._most and home.delay(now) <= 0:
                 self._in_flight += 1
                 home.take(now, tokens)
+                self._next()
                 return home
             future: asyncio.Future[bool] = self._loop.create_future()
             (line.append if failed is None else line.appendleft)((future, tokens))
@@ -56,15 +58,33 @@ class Turns:
                 self._serve(each)
 
     def room(self) -> asyncio.Future[None] | None:
-        """None when some server has nobody in line, else a future that is done as soon as this is so."""
-        if not all(self._lines.values()):
+        """None when there is room for a new plan: some server has nobody in line. Else a future to wait for, and then to ask again: plans
+        under way come first, their prompts are in the servers' caches."""
+        if self._no_more or not all(self._lines.values()):
             return None
-        self._room = self._room or self._loop.create_future()
-        return self._room
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(future)
+        return future
+
+    def no_more(self) -> None:
+        """There are no more plans: nobody needs to wait for room."""
+        self._no_more = True
+        while self._waiting:
+            self._next()
+
+    def _next(self) -> None:
+        """There may be room for one more plan. Who takes it, and a slot without standing in line, calls the next."""
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
 
     def stop(self) -> None:
         """Cancel everybody in line, and whoever comes."""
         self._stopped = True
+        for future in self._waiting:
+            future.cancel()
         for line in self._lines.values():
             while line:
                 line.popleft()[0].cancel()
@@ -93,10 +113,8 @@ class Turns:
     def _tell(self, line: Line, go: bool) -> bool:
         """Take the head out of the line; False when it has gone away."""
         future, _ = line.popleft()
-        if self._room and not line:
-            if not self._room.done():
-                self._room.set_result(None)
-            self._room = None
+        if not line:
+            self._next()
         if future.done():
             return False
         future.set_result(go)

@@ -26,8 +26,8 @@ STYLE = (
     ".chart text{font:12px system-ui,sans-serif;fill:#333}.chart .head{font-size:14px;font-weight:600}.chart .grid{stroke:#ddd}"
     ".chart .base{stroke:#777;stroke-dasharray:4 3;fill:none}.chart .line{fill:none;stroke-width:2}.chart .area{fill-opacity:.25}"
     + "".join(f".chart .s{i}{{stroke:{light};color:{light}}}" for i, (light, _) in enumerate(COLOURS))
-    + ".chart .fill{fill:currentColor;stroke:none}.chart .area{fill:currentColor}@media(prefers-color-scheme:dark){.chart text{fill:#ddd}"
-    ".chart .grid{stroke:#444}.chart .base{stroke:#aaa}"
+    + ".chart .fill{fill:currentColor;stroke:none!important}.chart .area{fill:currentColor}"
+    "@media(prefers-color-scheme:dark){.chart text{fill:#ddd}.chart .grid{stroke:#444}.chart .base{stroke:#aaa}"
     + "".join(f".chart .s{i}{{stroke:{dark};color:{dark}}}" for i, (_, dark) in enumerate(COLOURS))
     + "}"
 )
@@ -52,9 +52,10 @@ class Plane(NamedTuple):
 
 
 def curve(series: Points, title: str, x: str, y: str, *, dots: bool = False, diagonal: bool = False) -> str:
-    """Lines, as of a loss over steps. `dots` marks the points, `diagonal` draws y = x."""
+    """Lines, as of a loss over steps. `dots` marks the points, `diagonal` draws y = x, and both axes show the same."""
     drawn = {name: _thinned(*_finite(*xy)) for name, xy in series.items()}
-    plane = Plane(_range([a for a, _ in drawn.values()]), _range([b for _, b in drawn.values()]))
+    xs, ys = ([v[k] for v in drawn.values()] for k in (0, 1))
+    plane = Plane(_range(xs + ys), _range(xs + ys)) if diagonal else Plane(_range(xs), _range(ys))
     body = [_diagonal(plane)] if diagonal else []
     for i, (a, b) in enumerate(drawn.values()):
         body += [f'<path class="line s{_colour(i)}" d="{plane.path(a, b)}"/>'] if len(a) else []
@@ -146,8 +147,7 @@ def _dots(plane: Plane, x: Any, y: Any, i: int, r: float, opacity: float) -> str
 
 
 def _diagonal(plane: Plane) -> str:
-    low, high = max(plane.x[0], plane.y[0]), min(plane.x[1], plane.y[1])
-    return f'<path class="base" d="{plane.path((low, high), (low, high))}"/>' if low < high else ""
+    return f'<path class="base" d="{plane.path(plane.x, plane.x)}"/>'
 
 
 def _colour(i: int) -> int:

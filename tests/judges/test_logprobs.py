@@ -65,6 +65,15 @@ def test_a_label_that_is_not_among_the_tokens() -> None:
     assert read(PAIRWISE, "A", [("A", {"A": math.log(0.98), "x": -9999.0, "I": math.log(0.01)})]).log_odds == pytest.approx(math.log(98))
 
 
+def test_the_token_that_was_drawn_may_be_an_improbable_one() -> None:
+    """Servers list the k most probable tokens; at a temperature another one can be drawn, and has its log-prob beside them."""
+    body = json.loads(completion("B", [("B", ln(A=0.75, The=0.04))]))
+    body["choices"][0]["logprobs"]["content"][0]["logprob"] = math.log(0.2)
+    found = parse(Reply(b"", OK, json.dumps(body).encode()), PAIRWISE, 2)
+    assert (found.outcome, found.floored) == ("first", False)
+    assert found.p_first == pytest.approx(0.75 / 0.95)
+
+
 def test_equal_labels_are_a_tie() -> None:
     assert read(PAIRWISE, "A", [("A", ln(A=0.5, B=0.5))]).outcome == "tie"
 
@@ -154,7 +163,7 @@ def test_ten_in_two_tokens() -> None:
 def test_long_scales() -> None:
     """Of 1, 10 and 100 in three tokens one token more does not tell; 7 and 70 to 79 neither."""
     judge = Judge(name="x", version=1, ask="score", about="", prompt="{answer}", scale=(0, 100), top_logprobs=20)
-    tokens = [("1", of({"1": 0.9, "8": 0.1})), ("0", of({"0": 1.0})), ("0", of({"0": 1.0}))]
+    tokens = [("1", of({"1": 0.95, "x": 0.05})), ("0", of({"0": 1.0})), ("0", of({"0": 1.0}))]
     assert read(judge, "100", tokens).score == 100
     tokens = [("7", of({"7": 1.0})), ("5", of({"5": 0.5, "4": 0.5}))]
     assert read(judge, "75", tokens).score == pytest.approx(74.5)

@@ -84,7 +84,7 @@ def test_last_line(text: str, expected: str) -> None:
         ("Answer: A Answer: B", "several-verdicts"),
         ("[[A]] or [[B]]", "several-verdicts"),
         ("Answer: A, [[B]]", "several-verdicts"),
-        ("x" * 300 + " Answer: A", "no-verdict"),
+        ("Answer:" + " " * 300 + "A", "no-verdict"),
         ("", "empty"),
         (" \n\t\n", "empty"),
         (None, "empty"),

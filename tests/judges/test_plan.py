@@ -122,10 +122,23 @@ def test_principles_come_last_and_are_those_of_both_orders() -> None:
     def drawn(k: int, seed: int = 0) -> str:
         return str(asked(PRINCIPLED, pair(f"yes{k}", "no"), OURS, seed=seed)[0]["messages"][1]["content"].split("The principle: ")[1])
 
+    # each comparison of a list draws for itself, and the order of the list counts for nothing
+    lists = [listwise(*(f"{x}{k}" for x in "abc")) for k in range(10)]
+    for row in lists:
+        turned = {**row, "completions": row["completions"][::-1]}
+        assert Counter(drawn_in(row)) == Counter(drawn_in(turned))
+    assert max(len({principle for *_, principle in drawn_in(row)}) for row in lists) == 3
+
     counts = Counter(drawn(k) for k in range(640))
     assert len(counts) == len(OURS.comparison)
     assert max(counts.values()) < 4 * 640 / len(counts)
     assert len({drawn(0, seed) for seed in range(40)}) > 5
+
+
+def drawn_in(row: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The answers of each comparison (sorted) with its principle."""
+    bodies = asked(PRINCIPLED, row, OURS, order="given")
+    return [(*sorted(map(str, answers(b))), b["messages"][1]["content"].split("The principle: ")[1]) for b in bodies]
 
 
 def test_a_principle_is_no_template() -> None:

@@ -15,7 +15,7 @@ from prefdata.errors import BudgetError, InputError, UsageError
 from prefdata.llm.estimate import Estimate
 from prefdata.llm.mock_prompt import Asked
 from prefdata.llm.mock_server import serving
-from tests.judges.labelling import binary, lines_of, listwise, pair, qualities, rows_of, run, store, truthful, words
+from tests.judges.labelling import binary, lines_of, listwise, made, pair, qualities, rows_of, run, store, truthful, words
 
 PAIRS = [(5, 1), (1, 4), (3, 3), (2, 5), (4, 3)]
 
@@ -211,13 +211,13 @@ def test_unreadable_replies_are_no_labels(pairs: str, tmp_path: Path) -> None:
 
 
 def test_any_order_of_replies_gives_the_same_bytes(tmp_path: Path) -> None:
-    """Concurrency, latency, threads and the form of the input change nothing in the output."""
+    """Concurrency, latency and the form of the input change nothing in the output."""
     rows = [pair(n, n % 5 + 1, (3 * n) % 5 + 1) for n in range(60)]
     data = store(tmp_path / "a.jsonl", rows)
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(Path(data).read_bytes()))
     outs = []
-    ways: list[dict[str, Any]] = [{"concurrency": 1, "threads": 1}, {"concurrency": 64, "threads": 4}, {"concurrency": 5, "order": "both"}]
+    ways: list[dict[str, Any]] = [{"concurrency": 1}, {"concurrency": 64}, {"concurrency": 5, "order": "both"}]
     for i, way in enumerate(ways):
         with serving(judge=truthful, latency=0.002 * i) as server:
             source = str(packed) if i == 2 else data
@@ -304,6 +304,43 @@ def test_every_principle_is_accounted_for(tmp_path: Path) -> None:
     judged = result.report["judges"]["constitution-v1:mock"]
     assert sum(p["tokens_in"] for p in principles.values()) == judged["tokens_in"] == result.spent["tokens_in"]
     assert sum(p["usd"] for p in principles.values()) == pytest.approx(result.spent["usd"])
+
+
+def test_a_record_that_does_not_fit_the_judge(pairs: str, tmp_path: Path) -> None:
+    """It is never sent. In a jury the others judge it."""
+    rows = [json.loads(line) for line in Path(pairs).read_text().splitlines()]
+    rows[0]["meta"] = json.dumps({"reference": "quality 5"})
+    data = store(tmp_path / "some.jsonl", rows)
+    with serving(judge=truthful) as server:
+        result = run(data, tmp_path / "out.jsonl", server.url, judge="reference")
+        assert server.stats.requests == 2
+        jury = run(data, tmp_path / "jury.jsonl", server.url, judge="reference,pairwise", journal=str(tmp_path / "out.jsonl.journal"))
+        assert server.stats.requests == 2 + 10
+    assert result.counts == {"read": 5, "kept": 1, "dropped": {"no-reference": 4}, "rejected": {}}
+    assert {r["why"] for r in lines_of(result.undecided)} == {"no-reference"}
+    assert result.exit_code == 0
+    assert jury.counts["kept"] == 5
+    assert jury.report["comparisons"] == {"decided": 4, "tie": 1}
+
+
+def test_swapped_records_give_the_same_pairs(tmp_path: Path) -> None:
+    """Records with chosen and rejected exchanged: every verdict changes sides, and the decided pairs are the same."""
+    straight = [pair(n, *q) for n, q in enumerate(PAIRS)]
+    swapped = [made("pair", {"prompt": r["prompt"], "chosen": r["rejected"], "rejected": r["chosen"]}) for r in straight]
+    found = []
+    for name, rows in (("straight", straight), ("swapped", swapped)):
+        with serving(judge=truthful) as server:
+            run(store(tmp_path / f"{name}.jsonl", rows), tmp_path / f"{name}-out.jsonl", server.url, decide="soft")
+        found.append(rows_of(tmp_path / f"{name}-out.jsonl"))
+    assert len(found[0]) == 4
+    for a, b in zip(*found, strict=True):
+        assert (a["id"], a["chosen"], a["rejected"]) == (b["id"], b["chosen"], b["rejected"])
+        assert a["p_chosen"] == pytest.approx(b["p_chosen"], abs=1e-12)
+
+
+def test_votes_need_a_temperature(pairs: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--votes 3: at temperature 0 the judge 'pairwise' always says the same"):
+        run(pairs, tmp_path / "out.jsonl", "http://127.0.0.1:9/v1", votes=3)
 
 
 def test_gold_gate(pairs: str, tmp_path: Path) -> None:

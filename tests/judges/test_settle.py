@@ -98,6 +98,9 @@ def test_annotations_read_back() -> None:
     assert settle(statements, 0, 1, BOTH) == Settled("tie", 0.5, "tie")
     statements = [Statement("j", (0, 1), Verdict("first", p_first=0.9)), Statement("j", (1, 0), Verdict("second", p_first=0.2))]
     assert settle(statements, 0, 1, BOTH) == Settled("first", pytest.approx(6 / 7), None)  # odds 9 and 4: their geometric mean is 6
+    statements = [Statement("j", (0, 1), Verdict("first", p_first=0.4)), Statement("j", (1, 0), Verdict("second", p_first=0.6))]
+    assert settle(statements, 0, 1, BOTH) == Settled("first", 0.5, None)  # of another annotator, whose p contradicts its verdict
+    assert settle(statements, 1, 0, BOTH) == Settled("second", 0.5, None)
     statements = [Statement("j", (0, 1), Verdict("first", p_first=1.0)), Statement("j", (1, 0), Verdict("second", p_first=0.2))]
     assert settle(statements, 0, 1, BOTH) == Settled("first", pytest.approx(2.5 / 3), None)  # no log-odds: votes
 

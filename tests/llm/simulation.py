@@ -37,7 +37,7 @@ class Bucket:
                 "x-ratelimit-reset-requests": f"{int((self.size - self.left) / self.rate * 1000)}ms",
             }
         if self.wait and not good:
-            said["Retry-After"] = "1"
+            said["retry-after"] = "1"
         return good, said
 
 
@@ -62,7 +62,7 @@ class Window:
                 "x-ratelimit-reset-requests": f"{60 - gone:.3f}s",
             }
         if self.wait and not good:
-            said["Retry-After"] = f"{60 - gone:.0f}"
+            said["retry-after"] = f"{60 - gone:.0f}"
         return good, said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from collections import Counter
@@ -322,7 +323,11 @@ def test_a_bug_in_a_plan_ends_the_run(tmp_path: Path) -> None:
 
 def test_from_another_thread(tmp_path: Path) -> None:
     with Server() as server:
-        thread = threading.Thread(target=lambda: run(server, tmp_path, plans(20))[1].close())
+
+        def work() -> None:
+            run(server, tmp_path, plans(20))[1].close()
+
+        thread = threading.Thread(target=work)
         thread.start()
         thread.join(20)
         assert server.requests == 20
@@ -337,3 +342,46 @@ def test_inside_an_event_loop(tmp_path: Path) -> None:
     with Server() as server:
         asyncio.run(cell())
         assert server.requests == 20
+
+
+def test_no_plans(tmp_path: Path) -> None:
+    stats, journal = run("http://127.0.0.1:1/v1", tmp_path, [])
+    journal.close()
+    assert (stats.plans, stats.calls) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_sorts_of_plans_at_once(seed: int, tmp_path: Path) -> None:
+    """Questions that others ask, that are stored already, that depend on answers, in groups, of two pools: all come to their end, and each
+    question is sent once."""
+    draw = random.Random(seed)
+
+    def talk(shape: list[list[int]]) -> Plan[None]:
+        for group in shape:
+            yield [ask(n, pool="12"[n % 2]) for n in group]
+
+    def shapes() -> Iterator[Plan[None]]:
+        return (
+            talk([[draw.randrange(400) for _ in range(draw.choice([1, 1, 3, 8]))] for _ in range(draw.choice([0, 1, 2, 5]))])
+            for _ in range(300)
+        )
+
+    with Server(latency=0.002) as one, Server() as two, Journal(str(tmp_path / "j")) as journal:
+        pools = {"1": Pool((one.url, two.url)), "2": Pool((two.url,))}
+        for concurrency in (1, 3, 50):
+            stats = ask_all(shapes(), options(one, concurrency=concurrency), journal, pools)
+            assert stats.plans == 300
+            assert stats.failed.total() == 0
+        assert one.requests + two.requests == len(journal) == len(set(one.asked) | set(two.asked))
+
+
+def test_one_full_pool_does_not_hold_the_other(tmp_path: Path) -> None:
+    """A slow server has all the slots that it takes; plans of the other pool go on beside it."""
+    with Server(lambda x: x.later(0.5, x.answer)) as slow, Server() as fast, Journal(str(tmp_path / "j")) as journal:
+        work = [plan(n, pool="slow" if n < 20 else "fast") for n in range(100)]
+        done: list[int] = []
+        began = time.monotonic()
+        slow_rate = options(slow, concurrency=64)
+        ask_all(work, slow_rate, journal, {"slow": Pool((slow.url,)), "fast": Pool((fast.url,))}, lambda s: done.append(s.replies))
+        assert time.monotonic() - began < 5
+        assert any(80 <= n < 100 for n in done)

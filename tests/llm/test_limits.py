@@ -203,9 +203,9 @@ def test_seconds_of_anything(text: str) -> None:
 
 def test_retry_after() -> None:
     assert retry_after({}, 0) is None
-    assert retry_after({"Retry-After": "3", "retry-after-ms": "250"}, 0) == 0.25
-    assert retry_after({"Retry-After": "whenever"}, 0) is None
-    clock = {"Retry-After": formatdate(1700000030, usegmt=True), "Date": formatdate(1700000000, usegmt=True)}
+    assert retry_after({"retry-after": "3", "retry-after-ms": "250"}, 0) == 0.25
+    assert retry_after({"retry-after": "whenever"}, 0) is None
+    clock = {"retry-after": formatdate(1700000030, usegmt=True), "date": formatdate(1700000000, usegmt=True)}
     assert retry_after(clock, 1699990000) == 30  # by the server's clock, not by ours
 
 

@@ -1,0 +1,140 @@
+"""Rewards of pairs: what a sequence classifier says, or beta (log pi - log pi_ref) of causal models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from prefdata.errors import UsageError
+from prefdata.evaluate.rm_folder import ModelFolder
+from prefdata.evaluate.rm_options import EvalRmOptions
+from prefdata.evaluate.rm_tokens import Encoded
+from prefdata.judges.agreement import Numbers
+from prefdata.judges.reward_model import quiet
+from prefdata.train.head import sums
+from prefdata.train.layout import Group, laid_out, padded
+from prefdata.train.load import LAYOUTS, choose_layout, load_model, own_answer
+from prefdata.train.model import scores, token_logps
+from prefdata.train.reference import by_length
+
+Progress = Callable[[int], None]
+AGREE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
+"""By which share of the largest score a layout may differ from the model's own forward."""
+
+
+class Rewards(NamedTuple):
+    """Rewards of chosen and rejected [N, 2], how they were computed, and the log-probs that implicit ones are made of."""
+
+    values: Numbers
+    layout: str
+    logps: dict[str, Numbers]
+
+
+def rewards(
+    policy: ModelFolder, reference: ModelFolder | None, pairs: Encoded, options: EvalRmOptions, progress: Progress | None = None
+) -> Rewards:
+    """Rewards of all pairs. Raises UsageError and InputError."""
+    if policy.head == "score":
+        model = loaded(policy, pairs, options)
+        values, layout = classified(model, pairs, _output(policy, options), options.micro_tokens, progress)
+        return Rewards(values, layout, {})
+    said, layout = log_probs(loaded(policy, pairs, options), pairs, options, progress)
+    logps = {"logp": said}
+    values = said
+    if reference is not None:
+        logps["reference_logp"], other = log_probs(loaded(reference, pairs, options), pairs, options, progress)
+        values, layout = said - logps["reference_logp"], layout if other == layout else f"{layout}, {other}"
+    return Rewards(options.beta * values, layout, logps)
+
+
+def loaded(folder: ModelFolder, pairs: Encoded, options: EvalRmOptions) -> Any:
+    """The model in evaluation mode, on the GPU when there is one. Raises UsageError when the tokens are not its own."""
+    with quiet():
+        model = load_model(folder.path, head=folder.head, dtype=getattr(torch, options.dtype), heads=folder.outputs, whole=True)
+    columns = [pc.list_flatten(pairs.store.table.column(name), recursive=True) for name in ("prompt", "completions")]
+    largest = max(pc.max(c).as_py() or 0 for c in columns)
+    if largest >= model.get_input_embeddings().num_embeddings:
+        raise UsageError(f"{folder.path}: token {largest} is beyond its vocabulary; name its own tokenizer with --tokenizer")
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _output(folder: ModelFolder, options: EvalRmOptions) -> int:
+    if options.head is None and folder.outputs != 1:
+        raise UsageError(
+            f"--model {folder.path}: it has {folder.outputs} outputs; --head 0 to --head {folder.outputs - 1} says which is the reward"
+        )
+    if (options.head or 0) >= folder.outputs:
+        raise UsageError(f"--head {options.head}: {folder.path} has {folder.outputs} outputs, counted from 0")
+    return options.head or 0
+
+
+@torch.no_grad()
+def classified(model: Any, pairs: Encoded, output: int, budget: int, progress: Progress | None = None) -> tuple[Numbers, str]:
+    """Scores [N, 2] and the layout: the fastest that gives the model's own answer, or `own`, its own forward on padded rows."""
+    if pairs.ending == "eos" and hasattr(model, "score"):
+        model.config.get_text_config().pad_token_id = None  # else an end that is also the padding would be passed over
+    store = pairs.store
+    order = by_length(store.lengths, budget)
+    ends = [store.group(i) for i in {order[0][0], order[-1][-1]}]
+    layout = _layout(model, ends, pairs.typed, output)
+    out = np.empty((store.size, 2))
+    for rows in order if layout != "own" else by_length(2 * store.lengths, budget):
+        groups = [store.group(i) for i in rows]
+        said = _own(model, groups, pairs.typed) if layout == "own" else scores(model, laid_out(groups, layout).to(model.device))
+        out[rows] = said[:, output].double().cpu().numpy().reshape(-1, 2)
+        if progress:
+            progress(len(rows))
+    return out, layout
+
+
+def _layout(model: Any, groups: list[Group], typed: bool, output: int) -> str:
+    """Compared on a few texts, each alone as the model's own forward reads it."""
+    alone = [Group(g.prompt, [c]) for g in groups for c in g.completions]
+    own = torch.cat([_own(model, [g], typed) for g in alone])[:, output]
+    for layout in LAYOUTS if not typed and all(len(g.prompt) for g in groups) else ():
+        try:
+            found = scores(model, laid_out(groups, layout).to(model.device))[:, output]
+        except (TypeError, ValueError, NotImplementedError, AttributeError):
+            continue  # a model without places that could be told where its tokens stand
+        if float((found - own).abs().max()) <= 1e-6 + AGREE[model.dtype] * float(own.abs().max()):
+            return layout
+    return "own"
+
+
+def _own(model: Any, groups: list[Group], typed: bool) -> Tensor:
+    """The logits of the model's own forward, [completions, outputs], with its padding token; without one each text alone."""
+    pad = model.config.get_text_config().pad_token_id
+    if pad is None and sum(len(g.completions) for g in groups) > 1:
+        return torch.cat([_own(model, [Group(g.prompt, [c])], typed) for g in groups for c in g.completions])
+    batch = padded(groups).to(model.device)
+    more = {}
+    if typed and getattr(model.config, "type_vocab_size", 0) > 1:
+        begins = torch.tensor([len(g.prompt) for g in groups for _ in g.completions], device=model.device)
+        places = torch.arange(batch.ids.shape[1], device=model.device)
+        more["token_type_ids"] = (places >= begins[:, None]).long() * batch.mask
+    found: Tensor = model(input_ids=batch.ids.masked_fill(batch.mask == 0, pad or 0), attention_mask=batch.mask, **more).logits
+    return found.float()
+
+
+@torch.no_grad()
+def log_probs(model: Any, pairs: Encoded, options: EvalRmOptions, progress: Progress | None = None) -> tuple[Numbers, str]:
+    """Log-probs of the answers [N, 2], as sums or (`per_token`) means, summed in float64; and the layout."""
+    store, budget = pairs.store, options.micro_tokens
+    order = by_length(store.lengths, budget)
+    try:
+        layout = choose_layout(model, [store.group(i) for i in {order[0][0], order[-1][-1]}], "auto", "lm")
+    except UsageError:  # its logits are no plain product of states and head
+        layout, order = "own", [[i] for i in range(store.size)]
+    out = np.empty((store.size, 2))
+    for rows in order:
+        batch = laid_out([store.group(i) for i in rows], "padded" if layout == "own" else layout).to(model.device)
+        said = sums(own_answer(model, batch, "lm") if layout == "own" else token_logps(model, batch), batch.owner, len(batch.lengths))
+        out[rows] = (said / batch.lengths if options.per_token else said).cpu().numpy().reshape(-1, 2)
+        if progress:
+            progress(len(rows))
+    return out, layout
