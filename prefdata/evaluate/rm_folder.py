@@ -35,8 +35,10 @@ def look(path: str, flag: str) -> ModelFolder:
             raise UsageError(f"{flag} {path}: {name} names code of its own (auto_map), and no code of a model's folder is run")
     if not any(n.endswith(".safetensors") for n in os.listdir(path)):
         raise UsageError(f"{flag} {path}: it has no .safetensors; other weights can hold code and are not read")
+    base = adapter.get("base_model_name_or_path")
+    places = config or (_json(base, "config.json") if isinstance(base, str) and os.path.isdir(base) else {})
     own = str(_json(path, "model.manifest.json").get("command", "")).startswith("train ")
-    return ModelFolder(path, _head(config, adapter, f"{flag} {path}"), _outputs(config), _longest(path, config), own)
+    return ModelFolder(path, _head(config, adapter, f"{flag} {path}"), _outputs(config), _longest(path, places), own)
 
 
 def _head(config: dict[str, Any], adapter: dict[str, Any], where: str) -> Literal["score", "lm"]:

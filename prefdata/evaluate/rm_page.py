@@ -77,7 +77,8 @@ def _figures(result: EvalRmResult) -> str:
 def _parts(found: dict[str, Any]) -> str:
     macro = found["macro"]
     out = ["<tr><th></th><th>pairs</th><th>accuracy</th><th>95 % interval</th><th>margin</th><th>log loss</th><th>longest wins</th></tr>"]
-    out.append(_cells("macro average", f"{macro['n']:,} parts", macro, "", "", ""))
+    if len(found["parts"]) > 1:
+        out.append(_cells("macro average", f"{macro['n']:,} parts", macro, "", "", ""))
     for p in found["parts"]:
         longest = percent(p["longest_wins"]["value"]) if p["longest_wins"] else ""
         out.append(_cells(p["name"], f"{p['pairs']:,}", p["accuracy"], number(p["margin"]), number(p["log_loss"]), longest))

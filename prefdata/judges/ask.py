@@ -105,7 +105,7 @@ def hear(rows: Sequence[Row], job: Job, journal: Journal | None) -> Iterator[Hea
     found = []
     for member in job.panel.members:
         if member.judge is None:
-            found.append([_Said(statements, None, {}) for statements in scored[member.model]])
+            found.append([Said(statements, None, {}) for statements in scored[member.model]])
         else:
             assert journal is not None
             found.append(_said(member, member.judge, about, job, journal))
@@ -113,7 +113,7 @@ def hear(rows: Sequence[Row], job: Job, journal: Journal | None) -> Iterator[Hea
         yield Heard(subject, [s.statements for s in said], [s.missing for s in said], [s.paid for s in said])
 
 
-class _Said(NamedTuple):
+class Said(NamedTuple):
     """What one judge said of one record."""
 
     statements: list[Statement]
@@ -121,23 +121,24 @@ class _Said(NamedTuple):
     paid: dict[str, Paid]
 
 
-def _said(member: Member, judge: Judge, about: Sequence[Subject], job: Job, journal: Journal) -> list[_Said]:
-    out: list[_Said | None] = [None] * len(about)
+def _said(member: Member, judge: Judge, about: Sequence[Subject], job: Job, journal: Journal) -> list[Said]:
+    out: list[Said | None] = [None] * len(about)
     plans: dict[int, Plan[list[Statement]]] = {}
     paid: list[dict[str, Paid]] = [{} for _ in about]
     for n, subject in enumerate(about):
         unfit = fit(judge, subject)
         if unfit:
-            out[n] = _Said([], unfit, {})
+            out[n] = Said([], unfit, {})
         else:
             plans[n] = job.plan(member, judge, subject)
-    for n, found in answered_all(plans, journal, lambda n, request, reply: paid[n].__setitem__(request.id, _paid(reply))):
+    for n, found in answered_all(plans, journal, lambda n, request, reply: paid[n].__setitem__(request.id, paid_of(reply))):
         missing = f"{NO_REPLY}:{found.why}" if isinstance(found, Unanswered) else None
-        out[n] = _Said([] if isinstance(found, Unanswered) else found, missing, paid[n])
+        out[n] = Said([] if isinstance(found, Unanswered) else found, missing, paid[n])
     return [s for s in out if s is not None]
 
 
-def _paid(reply: Reply) -> Paid:
+def paid_of(reply: Reply) -> Paid:
+    """What is kept of a reply."""
     return Paid(reply.code, reply.model, reply.usage)
 
 

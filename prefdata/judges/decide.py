@@ -19,6 +19,8 @@ REASONS = {
     **SETTLED,
     "tie": f"{SETTLED['tie']} (--decide soft --ties soft keeps it with p_chosen 0.5)",
     "split": "the judges of the jury are evenly divided: a tie",
+    "template": "the reward model's chat template does not take the turns of the record",
+    "not-a-number": "the reward model's score is no number",
     "no-probability": "scores without log-probs give no probability; --decide hard takes the direction",
 }
 """Why a record gives no pair."""

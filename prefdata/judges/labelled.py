@@ -35,7 +35,7 @@ class Done:
 
 
 @dataclass
-class _Decided:
+class Decided:
     """What becomes of the records of a shard, as columns."""
 
     why: list[str | None] = field(default_factory=list)
@@ -65,17 +65,18 @@ class Labeller(NamedTuple):
 
     def part(self, part: Part) -> Done:
         """Label one shard."""
-        found = _Decided()
+        found = Decided()
         for rows in chunks(part.df):
             for row, heard in zip(rows, hear(rows, self.job, self.journal), strict=True):
-                self._record(row, heard, found)
-        return self._made(part, found)
+                self.record(row, heard, found)
+        return self.made(part, found)
 
     def empty(self, columns: dict[str, pl.DataType]) -> pl.DataFrame:
         """The output of no records: its columns."""
-        return self._made(Part(pl.DataFrame(schema=columns), Counts(), [], 0, "line", 0), _Decided()).out
+        return self.made(Part(pl.DataFrame(schema=columns), Counts(), [], 0, "line", 0), Decided()).out
 
-    def _record(self, row: Row, heard: Heard, found: _Decided) -> None:
+    def record(self, row: Row, heard: Heard, found: Decided) -> None:
+        """Label one record."""
         verdicts = settled(heard, self.job)
         self.tally.add(row, heard, verdicts)
         new = annotations_of((s for statements in heard.statements for s in statements), heard.subject)
@@ -86,7 +87,7 @@ class Labeller(NamedTuple):
             why = self._choose(row, heard, verdicts, new, found)
         found.why.append(why)
 
-    def _choose(self, row: Row, heard: Heard, verdicts: Verdicts, new: list[dict[str, Any]], found: _Decided) -> str | None:
+    def _choose(self, row: Row, heard: Heard, verdicts: Verdicts, new: list[dict[str, Any]], found: Decided) -> str | None:
         """Take the pairs of a record; why there are none."""
         names = heard.subject.names
         choices, lost = choose(verdicts.jury, names, self.options)
@@ -100,7 +101,8 @@ class Labeller(NamedTuple):
                 found.said.add(about_two([*(row["annotations"] or ()), *new], names[choice.better], names[choice.worse]))
         return None
 
-    def _made(self, part: Part, found: _Decided) -> Done:
+    def made(self, part: Part, found: Decided) -> Done:
+        """The shard, from what its records came to."""
         whole = annotated(part.df, found.new.series())
         why = pl.Series("why", found.why, dtype=pl.String)
         kept = why.is_null()

@@ -30,6 +30,8 @@ class Paths(NamedTuple):
         """Raise UsageError where one file would be two things, however it is spelled."""
         if os.path.isdir(self.out):
             raise UsageError(f"{self.out} is a folder; name a file in it")
+        if not os.path.isdir(os.path.dirname(self.out) or "."):
+            raise UsageError(f"{self.out}: there is no folder {os.path.dirname(self.out)}; make it first")
         taken = {os.path.realpath(i): f"the input {i}" for i in inputs}
         written = {
             "the rejects file": self.rejects,

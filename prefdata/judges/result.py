@@ -100,6 +100,8 @@ def report_lines(report: dict[str, Any]) -> list[str]:
         p = judged["p_valid"]
         if p["below"]:
             out.append(f"    {p['below']:,} of {p['n']:,} answers give their valid labels too little probability (mean {p['mean']:.3f})")
+    if any(report["soft"]):
+        out.append("  probabilities that the first (in a pair: chosen) is better, by tenths: " + " ".join(f"{n:,}" for n in report["soft"]))
     if report["source"]:
         out.append("  beside the records' own labels: " + ", ".join(f"{n:,} {code}" for code, n in report["source"].items()))
     if report["unanimous"] is not None and report["comparisons"]:

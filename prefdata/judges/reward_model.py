@@ -124,10 +124,16 @@ def candidates(row: Row, kind: str) -> list[Turns]:
 
 
 def _encoded(rm: RewardModel, prompt: Turns, answer: Turns) -> list[int]:
-    """Tokens as the model was trained on them: by its chat template, else the prompt's and the answer's texts as a pair."""
+    """Tokens as the model was trained on them: by its chat template, else the prompt's and the answer's texts as a pair. [] where the
+    template does not take the turns (a system text, where it knows none)."""
     if rm.tokenizer.chat_template:
+        from jinja2 import TemplateError
+
         turns = [{k: v for k, v in t.items() if v is not None} for t in (*prompt, *answer)]
-        text = rm.tokenizer.apply_chat_template(turns, tokenize=False)
+        try:
+            text = rm.tokenizer.apply_chat_template(turns, tokenize=False)
+        except TemplateError:
+            return []
         return list(rm.tokenizer(text, add_special_tokens=False)["input_ids"])
     first, second = ("\n\n".join(t["content"] for t in turns) for turns in (prompt, answer))
     return list(rm.tokenizer(first, second)["input_ids"])
@@ -135,7 +141,7 @@ def _encoded(rm: RewardModel, prompt: Turns, answer: Turns) -> list[int]:
 
 def _scores(rm: RewardModel, texts: list[list[int]]) -> list[Verdict]:
     """Scores in the order given. A text beyond the model's length gets none: half an answer is another answer."""
-    out = [Verdict("invalid", "context-length")] * len(texts)
+    out = [Verdict("invalid", "context-length" if ids else "template") for ids in texts]
     fitting = sorted((i for i, ids in enumerate(texts) if 0 < len(ids) <= rm.longest), key=lambda i: len(texts[i]))
     for batch in _batches(fitting, texts):
         for i, score in zip(batch, _forward(rm, [texts[i] for i in batch]), strict=True):

@@ -1,33 +1,34 @@
 """`prefdata label`: records to records with what judges say of them.
 
-Everything is asked first and kept in the journal; then the records are read again, in order, and the output is written from the journal
-alone. So the output depends on records, options and replies, and not on the order in which these came or on crashes.
+Everything that is asked is kept in the journal, and the output is written in the order of the records: most of them while others are still
+asked about (`live.py`), the rest from the journal. It depends on records, options and replies, and not on the order in which these came or
+on crashes.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from prefdata.errors import PrefdataError, UsageError
 from prefdata.io import account
-from prefdata.io.account import Counts
 from prefdata.io.journal import Journal
 from prefdata.io.open import opened
-from prefdata.io.rejects import RejectsFile
 from prefdata.io.sniff import Input
-from prefdata.io.write import Writer, encode, file_format, replacing
+from prefdata.io.write import file_format
 from prefdata.judges.ask import Job, settled
 from prefdata.judges.gate import Gate, check
 from prefdata.judges.labelled import Labeller
+from prefdata.judges.live import Live
 from prefdata.judges.manifest import described, manifest, settings, up_to_date
 from prefdata.judges.members import Panel, panel_of
 from prefdata.judges.options import LabelOptions
+from prefdata.judges.output import output
 from prefdata.judges.paths import Paths
 from prefdata.judges.records import columns_of, sources_of
 from prefdata.judges.result import LabelResult, of_run, served_warnings
@@ -89,6 +90,8 @@ class Run(NamedTuple):
     gold: Work | None
     form: str
 
+    writes_file: bool
+
     @property
     def options(self) -> LabelOptions:
         return self.work.options
@@ -119,7 +122,7 @@ def _checked(names: list[str], paths: Paths, options: LabelOptions, stack: ExitS
     if wrong or not (files and work and panel and form) or gold_files is None:
         worst = max(wrong, key=lambda e: e.exit_code)
         raise type(worst)("\n".join(dict.fromkeys(str(e) for e in wrong)))
-    return Run(files, gold_files, panel, work, gold, form)
+    return Run(files, gold_files, panel, work, gold, form, paths.out != "-")
 
 
 def _together(options: LabelOptions) -> None:
@@ -200,24 +203,28 @@ def _labelled(run: Run, paths: Paths, journal: Journal | None, progress: Progres
     """Ask, and write what was said."""
     o = run.options
     asking = journal if journal is not None and not o.offline else None
-    _ = run.panel.reward_models  # one that cannot be loaded is told before anything is paid
     figures = None
     if run.gold is not None:
         figures = _gold(run.gold, journal, asking, progress)
         check(figures, o.min_agreement)
-    if asking is not None:
-        run.work.ask(asking, progress)
-    run.work.settle(journal)
     labeller = Labeller(run.work.job, o, journal, Tally(run.work.job))
-    counts, sha256, sides = _write(run, paths, labeller, progress)
+    with output(paths, run.form, labeller.empty(run.work.columns)) as written:
+        live = Live(labeller, written.add) if asking is not None and _at_once(run) else None
+        if asking is not None:
+            run.work.ask(asking, progress, live)
+        run.work.settle(journal)
+        for part, bad in islice(run.work.parts(), 0 if live is None else live.written, None):
+            written.add(part, bad, labeller.part(part))
+            if progress is not None:
+                progress(run.work.seen("write"))
     report = labeller.tally.as_dict((o.price_in, o.price_out))
     asked = {m.annotator: m.model for m in run.panel.members if m.judge is not None}
-    rejects, undecided, disagreements = sides
+    rejects, undecided, disagreements = written.sides
     return LabelResult(
         out=paths.out,
         kind=labeller.kind,
-        counts=counts.as_dict(),
-        records=counts.records,
+        counts=written.counts.as_dict(),
+        records=written.counts.records,
         inputs=[],
         report=report,
         run=of_run([w.stats for w in (run.gold, run.work) if w is not None]) if journal is not None else {},
@@ -228,8 +235,15 @@ def _labelled(run: Run, paths: Paths, journal: Journal | None, progress: Progres
         undecided=undecided,
         disagreements=disagreements,
         journal=paths.journal if journal is not None else None,
-        sha256=sha256,
+        sha256=written.sha256,
     )
+
+
+def _at_once(run: Run) -> bool:
+    """Whether a record can be labelled while others are asked about: a jury's model needs all votes first, and what local models score and
+    stdout gets must not be held up or torn by a run that stops."""
+    whole = run.options.jury == "dawid-skene" and len(run.panel.members) > 1
+    return not whole and all(m.judge is not None for m in run.panel.members) and run.writes_file
 
 
 def _gold(work: Work, journal: Journal | None, asking: Journal | None, progress: Progress | None) -> dict[str, Any]:
@@ -241,46 +255,3 @@ def _gold(work: Work, journal: Journal | None, asking: Journal | None, progress:
     for row, heard in work.heard(journal):
         gate.add(row, heard, settled(heard, work.job))
     return gate.figures(work.sources[0].input.name)
-
-
-def _write(run: Run, paths: Paths, labeller: Labeller, progress: Progress | None) -> tuple[Counts, str | None, list[str | None]]:
-    """The output and the side files, which appear whole or not at all (stdout excepted): the books, the SHA-256, and the side files that
-    there are."""
-    out, form, work = paths.out, run.form, run.work
-    counts, undecided_bytes, disagreeing_bytes = Counts(), 0, 0
-    with ExitStack() as stack:
-        rejects, undecided, disagreements = (
-            stack.enter_context(RejectsFile(p)) for p in (paths.rejects, paths.undecided, paths.disagreements)
-        )
-        writer = None
-        append: Callable[[Any], Any] = sys.stdout.buffer.write
-        if out != "-":
-            good = stack.enter_context(replacing(out))
-            writer = Writer(good, form, encode(labeller.empty(work.columns), form))
-            append = writer.append
-        try:
-            for part, bad in work.parts():
-                done = labeller.part(part)
-                append(encode(done.out, form))
-                counts.add(done.counts)
-                rejects.write(bad)
-                undecided.write(done.undecided)
-                disagreements.write(done.disagreements)
-                undecided_bytes += len(done.undecided)
-                disagreeing_bytes += len(done.disagreements)
-                if progress is not None:
-                    progress(work.seen("write"))
-            counts.check()
-        finally:
-            if writer is not None:
-                writer.close()
-        if out != "-" and os.path.exists(account.manifest_path(out)):
-            os.unlink(account.manifest_path(out))
-    sys.stdout.buffer.flush()
-    sides = [
-        paths.rejects if counts.rejected else None,
-        paths.undecided if undecided_bytes else None,
-        paths.disagreements if disagreeing_bytes else None,
-    ]
-    paths.clear([p for p in sides if p is not None])
-    return counts, writer.sha256 if writer is not None else None, sides

@@ -14,6 +14,7 @@ from prefdata.io.journal import Journal
 from prefdata.judges.ask import Heard, Job, each_settled, hear, subjects
 from prefdata.judges.jury import Votes, dawid_skene, votes
 from prefdata.judges.labelled import chunks
+from prefdata.judges.live import Live
 from prefdata.judges.options import LabelOptions
 from prefdata.judges.records import Part, Source, parts
 from prefdata.judges.statement import Row
@@ -69,12 +70,14 @@ class Work:
                 self.done, self.rows = before + part.packed * n // part.df.height, rows + n
                 yield subject
 
-    def ask(self, journal: Journal, progress: Progress | None) -> None:
-        """Have every plan answered, with its replies in the journal."""
+    def ask(self, journal: Journal, progress: Progress | None, live: Live | None = None) -> None:
+        """Have every plan answered, with its replies in the journal; `live` labels records meanwhile."""
         tell = None if progress is None else lambda stats: progress(self.seen(self.what, stats))
-        plans: Iterator[Plan[object]] = iter(self.job.plans(self.subjects()))
+        plans: Iterator[Plan[object]] = iter(self.job.plans(self.subjects())) if live is None else live.plans(self.parts())
         try:
             self.stats = ask_all(plans, self.options, journal, self.job.panel.pools, tell)
+            if live is not None:
+                live.go_on()
         except (BudgetError, ProviderError) as e:
             raise type(e)(f"{e}\nwith --offline it writes what can be written from the replies so far") from None
 

@@ -84,12 +84,11 @@ class Asking:
 
     async def _reply(self, request: Request, home: Home) -> Reply | None:
         most = self._budget.most(request)
-        tokens = len(request.body) // 4 + request.max_tokens
         failed: bool | None = None
         began, tries = 0.0, 0
         self._retries.first()
         while True:
-            home.endpoint = endpoint = await self.turns.take(request.pool, home.endpoint, tokens, failed)
+            home.endpoint = endpoint = await self.turns.take(request.pool, home.endpoint, _likely(most), failed)
             try:
                 room = self._budget.reserve(most)
                 if room is not None:
@@ -121,9 +120,9 @@ class Asking:
             response = await self._transport.post(endpoint.url(request), endpoint.headers, request.body, seconds)
         except Lost as e:
             endpoint.heard(e.code, sent, self._loop.time(), {}, self._shown(str(e)))
-            return self._settled(e.code, most)
+            return self._settled(endpoint, e.code, most)
         except asyncio.CancelledError:
-            self._settled("timeout", most)
+            self._settled(endpoint, "timeout", most)
             raise
         body = self._clean(response.body)
         reply = Reply(request.key, OK, body)
@@ -131,12 +130,12 @@ class Asking:
         detail = "" if code == OK else f"{response.status} {said(body)}"
         endpoint.heard(code, sent, self._loop.time(), response.headers, detail)
         if code in FATAL:
-            self._settled(code, most)
+            self._settled(endpoint, code, most)
             error = complaint(code, endpoint, request.model, response._replace(body=body))
             raise type(error)(self._shown(str(error)))
         if code != OK and code not in REFUSALS:
             self.stats.rate_limited += code == "rate-limited"
-            return self._settled(code, most, usage_of(reply) if code == "no-choices" else None)
+            return self._settled(endpoint, code, most, usage_of(reply) if code == "no-choices" else None)
         if code != OK:
             self._budget.settle(most, Usage())
             return Tried(code, Reply(request.key, code, body))
@@ -144,14 +143,15 @@ class Asking:
         self.stats.estimated += used is None
         cost = self._budget.cost(*used) if used else most
         self._budget.settle(most, cost)
-        endpoint.pace.used(most.tokens_in // 4 + most.tokens_out, cost.tokens_in + cost.tokens_out)
-        self.stats.served[(reply.model or "?")[:100]] += 1
+        endpoint.pace.used(_likely(most), cost.tokens_in + cost.tokens_out)
+        self._served(reply.model or "?")
         return Tried(OK, reply, cost)
 
-    def _settled(self, code: str, most: Usage, used: tuple[int, int] | None = None) -> Tried:
+    def _settled(self, endpoint: Endpoint, code: str, most: Usage, used: tuple[int, int] | None = None) -> Tried:
         """Settle the bill of a try without a reply to keep: what may have been billed is paid."""
         if code not in CHARGED:
             self._budget.settle(most, Usage())
+            endpoint.pace.used(_likely(most), 0)
             return Tried(code)
         cost = self._budget.cost(*used) if used else most
         self._budget.settle(most, cost)
@@ -183,6 +183,11 @@ class Asking:
         if unsure:
             self.stats.refused["bad-request"] += len(unsure)
         return [self._commits.put(r.key, Stored(r.code, r.raw), Usage()) for r in unsure]
+
+    def _served(self, model: str) -> None:
+        """Count a name that a server gave; whatever names it gives, they stay few and short."""
+        served, name = self.stats.served, model[:100]
+        served[name if name in served or len(served) < 100 else "others"] += 1
 
     def _count(self, cost: Usage) -> None:
         self.stats.tokens_in += cost.tokens_in
@@ -248,3 +253,8 @@ class Asking:
 def _finish(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _likely(most: Usage) -> int:
+    """The tokens that a server is likely to count against its limit: of English, four bytes are about one."""
+    return most.tokens_in // 4 + most.tokens_out

@@ -13,7 +13,7 @@ from prefdata.llm.plan import Plan
 from prefdata.llm.request import Reply, Request
 from prefdata.llm.stats import Stats
 
-GRACE = 1.0
+GRACE = 0.5
 """Seconds that requests in flight have to come back when the run is stopped."""
 TICK = 0.2
 """Seconds between two looks at the servers, and two calls of `progress`."""

@@ -281,20 +281,24 @@ def test_implicit_rewards_by_hand(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*lr_scheduler.*:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
-def test_the_figures_are_those_of_training(tmp_path: Path) -> None:
-    """A reward model that prefdata trains, measured afterwards on what was held out: the last line of its training."""
+@pytest.mark.parametrize(("method", "lora"), [("rm", None), ("rm", 4), ("dpo", 4)])
+def test_the_figures_are_those_of_training(method: Any, lora: int | None, tmp_path: Path) -> None:
+    """A model (or an adapter) that prefdata trains, measured afterwards on what was held out: the last line of its training."""
     from prefdata.train.options import TrainOptions
     from prefdata.train.run import train
 
     base = tiny.saved(tmp_path / "base", WORDS, hidden=32)
     data, held = write(tmp_path / "in.jsonl", texts(24)), write(tmp_path / "held.jsonl", texts(20, seed=1))
-    trained = train("rm", data, str(tmp_path / "rm"), TrainOptions(model=base, batch=8, learning_rate=1e-3, eval_data=held))
-    result = measured(held, tmp_path / "rm", tmp_path / "out")
+    options = TrainOptions(model=base, batch=8, learning_rate=1e-3, eval_data=held, lora=lora)
+    trained = {k.removeprefix("eval_"): v for k, v in train(method, data, str(tmp_path / "out"), options).eval.items()}
+    result = measured(held, tmp_path / "out", reference=None if method == "rm" else base)
     assert result.model["ending"] == "eos"
-    shared = {name: value for name, value in result.metrics.items() if f"eval_{name}" in trained.eval}
-    assert {"accuracy", "margin", "sources/source 1/accuracy"} <= shared.keys()
-    assert {f"eval_{k}": v for k, v in shared.items()} == pytest.approx({f"eval_{k}": trained.eval[f"eval_{k}"] for k in shared}, abs=1e-4)
-    assert shared["margin"] != 0
+    both = result.metrics.keys() & trained.keys()
+    wanted = {"accuracy", "margin", "mean_reward"} if method == "rm" else {"rewards/accuracies", "rewards/margins", "rewards/chosen"}
+    assert wanted | {k for k in trained if k.startswith("sources/")} <= both
+    assert {k: result.metrics[k] for k in both} == pytest.approx({k: trained[k] for k in both}, abs=1e-4)
+    assert result.metrics["log_loss"] == pytest.approx(trained["loss"], abs=1e-4)
+    assert result.figures["margins"]["mean"] != 0
 
 
 def test_an_end_that_is_also_the_padding_is_read(tmp_path: Path) -> None:

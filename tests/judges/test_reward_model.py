@@ -127,6 +127,17 @@ def test_a_text_that_is_too_long_has_no_score(folder: Path, tmp_path: Path) -> N
     assert result.counts["dropped"] == {"context-length": 1}
 
 
+def test_a_template_that_refuses(tmp_path: Path) -> None:
+    """A record with turns that the template does not take has no score; the others have."""
+    template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system texts') }}{% endif %}" + TEMPLATE
+    rm = reward_model.load(str(make(tmp_path / "rm", template=template)))
+    rows = [pair(0, 1, 2), pair(1, 1, 2)]
+    rows[0]["prompt"] = [*turns("Be brief.", "system"), *rows[0]["prompt"]]
+    said = reward_model.statements(rm, rows, "pair")
+    assert [s.verdict.why for s in said[0]] == ["template", "template"]
+    assert all(s.verdict.score is not None for s in said[1])
+
+
 def test_settling_scores() -> None:
     def said(place: int, score: float) -> Statement:
         return Statement("rm:x", (place,), Verdict(score=score), kind="reward_model")

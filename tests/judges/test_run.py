@@ -12,10 +12,12 @@ import pytest
 
 import prefdata
 from prefdata.errors import BudgetError, InputError, UsageError
+from prefdata.judges.result import served_warnings
 from prefdata.llm.estimate import Estimate
 from prefdata.llm.mock_prompt import Asked
 from prefdata.llm.mock_server import serving
 from tests.judges.labelling import binary, lines_of, listwise, made, pair, qualities, rows_of, run, store, truthful, words
+from tests.llm.server import Server
 
 PAIRS = [(5, 1), (1, 4), (3, 3), (2, 5), (4, 3)]
 
@@ -336,6 +338,23 @@ def test_swapped_records_give_the_same_pairs(tmp_path: Path) -> None:
     for a, b in zip(*found, strict=True):
         assert (a["id"], a["chosen"], a["rejected"]) == (b["id"], b["chosen"], b["rejected"])
         assert a["p_chosen"] == pytest.approx(b["p_chosen"], abs=1e-12)
+
+
+def test_another_model_answers(pairs: str, tmp_path: Path) -> None:
+    """The warning names it. A dated version of the model that was asked for is no other."""
+    with Server() as server:
+        result = run(pairs, tmp_path / "out.jsonl", server.url, model="wanted")
+        dated = run(pairs, tmp_path / "dated.jsonl", server.url, judge="pairwise@m-2024,rubric@n")
+    assert result.report["judges"]["pairwise-v1:wanted"]["served"] == {"m": 10}
+    assert result.warnings == ["pairwise-v1:wanted: wanted was asked, m answered"]
+    assert dated.warnings[0] == "pairwise-v1:m-2024: m-2024 was asked, m answered"
+    report = {"judges": {"j": {"served": {"m-2024-08": 3}}, "k": {"served": {"a": 1, "b": 2}}}}
+    assert served_warnings(report, {"j": "m-2024", "k": "a"}) == ["k: several models answered (a 1, b 2)"]
+
+
+def test_a_folder_that_does_not_exist(pairs: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no folder"):
+        run(pairs, tmp_path / "no" / "out.jsonl", "http://127.0.0.1:9/v1", journal=str(tmp_path / "j"))
 
 
 def test_votes_need_a_temperature(pairs: str, tmp_path: Path) -> None:
