@@ -47,8 +47,8 @@ class Live:
         self.written = 0
         """Shards that are done: the first ones."""
 
-    def plans(self, parts: Iterator[tuple[Part, bytes]]) -> Iterator[Plan[object]]:
-        """The plans of all records, watched."""
+    def plans(self, parts: Iterator[tuple[Part, bytes]], at: Callable[[Part, int], None]) -> Iterator[Plan[object]]:
+        """The plans of all records, watched. `at` is told which record of a shard is next."""
         job = self._labeller.job
         members = [(m, m.judge) for m in job.panel.members if m.judge is not None]
         for part, bad in parts:
@@ -58,6 +58,7 @@ class Live:
                 self._waiting.append(shard)
             for i, rows in enumerate(chunks(part.df.drop("annotations", strict=False))):
                 for n, row in enumerate(rows, i * CHUNK):
+                    at(part, n)
                     subject = subject_of(row)
                     for k, (member, judge) in enumerate(members):
                         unfit = fit(judge, subject)

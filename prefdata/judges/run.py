@@ -203,6 +203,7 @@ def _labelled(run: Run, paths: Paths, journal: Journal | None, progress: Progres
     """Ask, and write what was said."""
     o = run.options
     asking = journal if journal is not None and not o.offline else None
+    _ = run.panel.reward_models  # one that cannot be loaded is told before anything is paid
     figures = None
     if run.gold is not None:
         figures = _gold(run.gold, journal, asking, progress)

@@ -5,7 +5,7 @@ All of it is counted from the replies that the output rests on, so the figures a
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,7 +116,7 @@ class Tally:
 
     job: Job
     judges: dict[str, Judged] = field(default_factory=dict)
-    principles: dict[str, Principle] = field(default_factory=dict)
+    principles: defaultdict[str, Principle] = field(default_factory=lambda: defaultdict(Principle))
     comparisons: Counter[str] = field(default_factory=Counter)
     """By the verdict that counts, of the jury where there is one: decided, or why not."""
     unanimous: int = 0
@@ -126,16 +126,20 @@ class Tally:
     source: Counter[str] = field(default_factory=Counter)
     """Comparisons of which the record itself says which is better: agrees, disagrees, tie, undecided."""
 
+    def __post_init__(self) -> None:
+        self.judges = {m.annotator: Judged() for m in self.job.panel.members}
+
     def add(self, row: Row, heard: Heard, verdicts: Verdicts) -> None:
         """Count one record."""
-        for member, statements, replies, settled in zip(self.job.panel.members, heard.statements, heard.paid, verdicts.each, strict=True):
-            judged = self.judges.setdefault(member.annotator, Judged())
+        said = zip(self.job.panel.members, self.judges.values(), heard.statements, heard.paid, verdicts.each, strict=True)
+        for member, judged, statements, replies, settled in said:
             for reply in replies.values():
                 judged.cost.add(reply)
                 if reply.model is not None:
                     judged.served[reply.model] += 1
             self._statements(judged, statements)
-            judged.comparisons.update(outcome_of(s) for s in settled.values())
+            for found in settled.values():
+                judged.comparisons[outcome_of(found)] += 1
             if member.judge is not None and member.judge.principles:
                 self._principles(row, statements, replies, settled)
         for (i, j), found in verdicts.jury.items():
@@ -176,7 +180,7 @@ class Tally:
         about: dict[tuple[int, ...], Principle] = {}
         spare = dict(replies)
         for s in statements:
-            principle = self.principles.setdefault(s.aspect or "", Principle())
+            principle = self.principles[s.aspect or ""]
             about[tuple(sorted(s.shown))] = principle
             principle.calls[s.verdict.outcome or ""] += 1
             reply = spare.pop(s.request or "", None)

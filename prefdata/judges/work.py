@@ -49,15 +49,19 @@ class Work:
     done: int = 0
     rows: int = 0
     stats: Stats = field(default_factory=Stats)
+    _begin: tuple[int, int] = (0, 0)
 
     def parts(self) -> Iterator[tuple[Part, bytes]]:
         """The records with the lines for the rejects file, shard by shard, in order. One thread reads ahead: what is done with them takes
         longer than reading them, and shards take memory."""
-        self.done = self.rows = 0
+        self._begin = self.done, self.rows = 0, 0
         for part, lines in parts(self.sources, self.columns, self.limit, 1):
-            done, rows = self.done + part.packed, self.rows + part.counts.read
             yield part, lines
-            self.done, self.rows = done, rows
+            self._begin = self.done, self.rows = self._begin[0] + part.packed, self._begin[1] + part.counts.read
+
+    def at(self, part: Part, n: int) -> None:
+        """The n-th record of the shard is looked at: a small file is one shard, and asking about it may take hours."""
+        self.done, self.rows = self._begin[0] + part.packed * n // part.df.height, self._begin[1] + n
 
     def seen(self, what: str, stats: Stats | None = None) -> Seen:
         return Seen(what, self.done, sum(s.input.size for s in self.sources), self.rows, stats)
@@ -65,15 +69,14 @@ class Work:
     def subjects(self) -> Iterator[Subject]:
         """The records as subjects."""
         for part, _ in self.parts():
-            before, rows = self.done, self.rows
             for n, subject in enumerate(subjects(part.df)):
-                self.done, self.rows = before + part.packed * n // part.df.height, rows + n
+                self.at(part, n)
                 yield subject
 
     def ask(self, journal: Journal, progress: Progress | None, live: Live | None = None) -> None:
         """Have every plan answered, with its replies in the journal; `live` labels records meanwhile."""
         tell = None if progress is None else lambda stats: progress(self.seen(self.what, stats))
-        plans: Iterator[Plan[object]] = iter(self.job.plans(self.subjects())) if live is None else live.plans(self.parts())
+        plans: Iterator[Plan[object]] = iter(self.job.plans(self.subjects())) if live is None else live.plans(self.parts(), self.at)
         try:
             self.stats = ask_all(plans, self.options, journal, self.job.panel.pools, tell)
             if live is not None:

@@ -163,7 +163,7 @@ def test_sigkill_at_random_moments(data: str, tmp_path: Path) -> None:
 POINTS = {
     "a reply is queued for the journal": ("prefdata.io.journal.Journal.put", 5),
     "a transaction is open": ("prefdata.io.journal_writer.Writer._write", 1),
-    "a shard is labelled": ("prefdata.judges.labelled.Labeller.part", 1),
+    "a shard is labelled": ("prefdata.judges.labelled.Labeller.made", 2),
     "the output gets its name": ("os.replace", 1),
     "the manifest is written": ("prefdata.io.account.write_manifest", 1),
 }
