@@ -27,10 +27,11 @@ __all__ = [
     "label",
     "read",
     "revise",
+    "train_model",
     "validate",
 ]
 
-_API = ("convert", "eval_judge", "eval_rm", "export", "label", "read", "revise", "validate")
+_API = ("convert", "eval_judge", "eval_rm", "export", "label", "read", "revise", "train_model", "validate")
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefdata.errors import InputError, UsageError
 from prefdata.options import Options
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prefdata.exporters.run import ExportResult
     from prefdata.judges.revise import Done as Revised
     from prefdata.judges.run import Done
+    from prefdata.train.result import TrainResult
 
 
 def convert(inputs: str | list[str], out: str, **options: Any) -> ConvertResult:
@@ -115,6 +116,21 @@ def eval_rm(data: str | list[str], out: str | None = None, **options: Any) -> Ev
     from prefdata.evaluate.rm_options import EvalRmOptions
 
     return run(data, checked(EvalRmOptions, options), out)
+
+
+def train_model(method: Literal["dpo", "rm", "kto", "sft"], data: str | list[str], out: str, **options: Any) -> TrainResult:
+    """Train a model on records; see `prefdata train --help` for the options. `out` is the folder of the model. (`prefdata.train` is the
+    package, whose `python -m prefdata.train.vectors` checks the losses.)
+
+    Returns the account. Raises UsageError, InputError; PrefdataError when a self-check at the start fails.
+
+        result = prefdata.train_model("dpo", "pairs.parquet", "tuned", model="./model", loss={"dpo": 1, "sft": 0.1})
+        result.metrics["rewards/accuracies"]  # 0.71
+    """
+    from prefdata.train.options import TrainOptions
+    from prefdata.train.run import train as run
+
+    return run(method, data, out, checked(TrainOptions, options))
 
 
 def read(path: str, kind: str | None = None) -> pl.DataFrame:

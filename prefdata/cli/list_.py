@@ -9,8 +9,8 @@ import typer
 
 from prefdata.cli.options import guarded
 
-HELP = """List the sources that can be converted, the rules of validate (with their limits), the targets of export, or the judges and
-constitutions of label and revise.
+HELP = """List the sources that can be converted, the rules of validate (with their limits), the targets of export, the judges and
+constitutions of label and revise, or the losses of train.
 
 Examples:
 
@@ -83,6 +83,22 @@ def _constitutions() -> list[dict[str, Any]]:
     ]
 
 
+def _losses() -> list[dict[str, Any]]:
+    import inspect
+
+    from prefdata.errors import UsageError
+
+    try:
+        from prefdata.train.losses import LOSSES
+        from prefdata.train.mix import options_of
+    except ModuleNotFoundError as e:
+        raise UsageError(f"the losses need {e.name}: pip install 'prefdata[train]'") from None
+    return [
+        {"name": n, "rows": loss.rows, "options": options_of(loss), "what": (inspect.getdoc(loss.function) or "").partition("\n")[0]}
+        for n, loss in LOSSES.items()
+    ]
+
+
 def _judges() -> list[dict[str, Any]]:
     from prefdata.judges.judge import as_yaml, load
     from prefdata.shipped import names
@@ -95,6 +111,7 @@ TABLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "rules": _rules,
     "exporters": _exporters,
     "judges": _judges,
+    "losses": _losses,
     "constitutions": _constitutions,
 }
 SHOWN = {
@@ -102,6 +119,7 @@ SHOWN = {
     "rules": ("code", "name", "severity", "on", "limits"),
     "exporters": ("name", "form", "kind", "what"),
     "judges": ("name", "version", "ask", "about"),
+    "losses": ("name", "rows", "options", "what"),
     "constitutions": ("name", "version", "comparison", "critique", "about"),
 }
 """What a line of text shows; --json has everything."""
@@ -114,7 +132,7 @@ def _cell(value: Any) -> str:
 
 
 def command(
-    what: Annotated[Literal["sources", "rules", "exporters", "judges", "constitutions"], typer.Argument(help="What to list.")],
+    what: Annotated[Literal["sources", "rules", "exporters", "judges", "constitutions", "losses"], typer.Argument(help="What to list.")],
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     def show() -> int:

@@ -63,23 +63,24 @@ class Connection(asyncio.Protocol):
         self._parser = self._make(self)
         self._headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
-        self._size = self._head = 0
+        self._size = self._received = 0
         self._body_began = False
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None or self._waiter.done():
             self.close()  # bytes that nobody asked for
             return
-        if not self._body_began:
-            self._head += len(data)
+        self._received += len(data)
         try:
             self._parser.feed_data(data)
         except Exception as e:  # the parser's own errors, and Lost from the callbacks, which it wraps
             cause = e.__context__
             self._fail(cause if isinstance(cause, Lost) else Lost("connection-lost", f"this is no HTTP response ({type(e).__name__})"))
             return
-        if self._head > LARGEST_HEAD and not self._body_began:
+        if self._received > LARGEST_HEAD and not self._body_began:
             self._fail(Lost("connection-lost", f"the head of the response is larger than {LARGEST_HEAD >> 10} KB"))
+        elif self._received > 4 * LARGEST:  # chunks of little with much around it, headers behind the body
+            self._fail(too_large())
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")

@@ -130,11 +130,11 @@ def mix_of(weights: dict[str, float], arguments: dict[str, Any], rows: str, seed
             continue
         if loss.rows != rows:
             problems.append(f"--loss: {name} is a loss of {loss.rows} records, these are {rows} records")
-        takes = _options(loss)
+        takes = options_of(loss)
         given = {k: _typed(k, v, takes[k], problems) for k, v in arguments.items() if k in takes}
         used |= given.keys()
         parts.append(Part(name, weight, loss, given))
-    known = sorted({k for p in parts for k in _options(p.loss)})
+    known = sorted({k for p in parts for k in options_of(p.loss)})
     for name in arguments.keys() - used:
         near = get_close_matches(name, known, n=1)
         problems.append(
@@ -145,7 +145,7 @@ def mix_of(weights: dict[str, float], arguments: dict[str, Any], rows: str, seed
     return Mix(parts, seed)
 
 
-def _options(loss: Loss) -> dict[str, Any]:
+def options_of(loss: Loss) -> dict[str, Any]:
     """The options of a loss that users set, with their defaults."""
     found = inspect.signature(loss.function).parameters.values()
     return {p.name: p.default for p in found if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name not in STATE}

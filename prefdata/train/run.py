@@ -107,7 +107,7 @@ def _answers(paths: list[str], method: str) -> str:
             f"train {method} takes {' or '.join(wanted)} records, these are {', '.join(sorted(kinds))} ('prefdata convert --to')"
         )
     kind = next(iter(kinds))
-    return "chosen" if method == "sft" and kind == "pair" else kind
+    return {"pair": "chosen", "binary": "desirable"}[kind] if method == "sft" else kind
 
 
 def _same_training(out: str, method: str, options: TrainOptions) -> None:
@@ -133,7 +133,7 @@ def _store(
     paths: list[str], answers: str, mix: Mix | None, options: TrainOptions, out: str, *, limit: int | None
 ) -> tuple[Store, Tokenised]:
     how = {"max_length": options.max_length, "truncate": options.truncate}
-    records = "pair" if answers == "chosen" else answers
+    records = {"chosen": "pair", "desirable": "binary"}.get(answers, answers)
     tokenizer = options.tokenizer or options.model
     store, found = store_of(paths, records, tokenizer, os.path.join(out, "cache"), answers=answers, limit=limit, **how)
     if not store.size:

@@ -20,9 +20,10 @@ from prefdata.tokens.tokenizer import Loaded, load, rendered
 from prefdata.train.layout import Group, Ids
 
 Truncate = Literal["drop", "prompt", "completion"]
-ANSWERS = {"pair": ("chosen", "rejected"), "chosen": ("chosen",), "binary": ("completion",)}
-"""The answers of a record that are tokenised; `chosen` is SFT on pairs."""
+ANSWERS = {"pair": ("chosen", "rejected"), "chosen": ("chosen",), "binary": ("completion",), "desirable": ("completion",)}
+"""The answers of a record that are tokenised; `chosen` is SFT on pairs, `desirable` SFT on binary records."""
 REASONS = {
+    "undesirable": "SFT learns from desirable completions only",
     "template": "the chat template refuses the record",
     "boundary": "the rendered prompt is not the beginning of the rendered conversation",
     "too-long": "longer than --max-length (--truncate prompt|completion cuts it instead)",
@@ -139,6 +140,9 @@ def _table(
 ) -> pa.Table:
     kept, texts = [], []
     for row, reply in zip(rows, replies, strict=True):
+        if kind == "desirable" and not row["label"]:
+            out.dropped["undesirable"] += 1
+            continue
         prompt, *whole = reply.get("texts", [None])
         if prompt is None or not all(w.startswith(prompt) for w in whole):
             out.dropped["template" if prompt is None else "boundary"] += 1

@@ -31,6 +31,7 @@ import prefdata
 from prefdata.evaluate.rm import eval_rm
 from prefdata.evaluate.rm_options import EvalRmOptions
 from prefdata.evaluate.rm_result import EvalRmResult
+from prefdata.statistics import wilson
 from tests.checks.build import pair, write
 from tests.train import tiny
 
@@ -204,6 +205,24 @@ def test_known_scores_from_end_to_end(tmp_path: Path) -> None:
     assert hard.figures["soft"] is None
     assert hard.figures["calibration"]["raw"]["log_loss"] == pytest.approx(float(-np.mean(np.log(p))))
     assert hard.metrics["log_loss"] == hard.figures["calibration"]["raw"]["log_loss"]
+
+
+def test_what_records_say_besides(tmp_path: Path) -> None:
+    """Pairs of one prompt depend on each other; margins are in units of their source, and said for each source alone."""
+    folder = counting(tmp_path / "rm")
+    rows = []
+    for prompt in range(4):
+        sides = ("good", "bad") if prompt % 2 else ("bad", "good")
+        rows += [pair(*(f"{side} {k}" for side in sides), prompt=f"dog {prompt}", source=f"s{k}", margin=k + prompt) for k in range(2)]
+    result = measured(write(tmp_path / "in.jsonl", rows), folder)
+    accuracy = result.figures["accuracy"]
+    assert (accuracy["value"], accuracy["n"]) == (0.5, 8)
+    # four prompts of two pairs, both right or both wrong: a design effect of (4/3 · 4) / (8/7 · 2)
+    assert (accuracy["low"], accuracy["high"]) == pytest.approx(wilson(8 * 3 / 7 / 2, 8 * 3 / 7))
+    assert result.figures["gold_margin"] is None
+    assert [p["gold_margin"]["spearman"]["n"] for p in result.sources["parts"]] == [4, 4]
+    one = measured(write(tmp_path / "one.jsonl", rows[::2]), folder)
+    assert one.figures["gold_margin"] == one.sources["parts"][0]["gold_margin"]
 
 
 def encoder(folder: Path) -> Path:

@@ -16,7 +16,8 @@ transformers = pytest.importorskip("transformers")
 from prefdata.errors import InputError, UsageError  # noqa: E402
 from prefdata.judges import reward_model  # noqa: E402
 from prefdata.judges.statement import Statement, Verdict  # noqa: E402
-from tests.judges.labelling import binary, listwise, pair, rows_of, run, store, turns  # noqa: E402
+from prefdata.llm.mock_server import serving  # noqa: E402
+from tests.judges.labelling import binary, listwise, pair, rows_of, run, store, truthful, turns  # noqa: E402
 
 TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -174,3 +175,17 @@ def test_folders_that_are_no_reward_models(folder: Path, tmp_path: Path) -> None
     broken = shutil.copytree(folder, tmp_path / "broken")
     (broken / "model.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}")
     assert "cannot be loaded" in refused(broken)
+    data = store(tmp_path / "p.jsonl", [pair(0, 5, 1)])
+    with serving(judge=truthful) as server, pytest.raises(InputError, match="cannot be loaded"):
+        run(data, tmp_path / "o.jsonl", server.url, judge=f"pairwise,rm:{broken}")
+    assert server.stats.requests == 0
+
+
+def test_a_jury_with_a_reward_model(folder: Path, tmp_path: Path) -> None:
+    """Its verdict is one vote of two."""
+    data = store(tmp_path / "p.jsonl", [pair(n, n % 6, n % 5 + 1) for n in range(12)])
+    with serving(judge=truthful) as server:
+        result = run(data, tmp_path / "o.jsonl", server.url, judge=f"pairwise,rm:{folder}", decide="hard")
+    assert result.counts["kept"] == result.report["unanimous"] > 0
+    assert result.counts["dropped"] == {"split": 12 - result.counts["kept"]}
+    assert all(len(r["annotations"]) == 4 for r in rows_of(tmp_path / "o.jsonl"))

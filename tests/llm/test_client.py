@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from prefdata.errors import InputError, ProviderError, UsageError
@@ -385,3 +386,19 @@ def test_one_full_pool_does_not_hold_the_other(tmp_path: Path) -> None:
         ask_all(work, slow_rate, journal, {"slow": Pool((slow.url,)), "fast": Pool((fast.url,))}, lambda s: done.append(s.replies))
         assert time.monotonic() - began < 5
         assert any(80 <= n < 100 for n in done)
+
+
+@pytest.mark.parametrize("extra", [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"garbage", b"\r\n\r\n"])
+def test_an_answer_too_many(extra: bytes, tmp_path: Path) -> None:
+    """What a server sends behind its answer is not taken for the answer to the next question."""
+
+    def behave(x: Exchange) -> None:
+        body = orjson.dumps({"choices": [{"message": {"content": x.text.upper()}}]})
+        x.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s%s" % (len(body), body, extra))
+
+    with Server(behave) as server:
+        _, journal = run(server, tmp_path, plans(30), concurrency=1)
+    with journal:
+        for i in range(30):
+            reply = reply_to(journal, ask(f"question {i}"))
+            assert reply is not None and reply.text == f"QUESTION {i}"

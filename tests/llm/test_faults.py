@@ -67,6 +67,22 @@ def endless(x: Exchange) -> None:
     more()
 
 
+def unending(head: bytes, more: bytes) -> Behaviour:
+    """A response that goes on and on where no body is."""
+
+    def behave(x: Exchange) -> None:
+        x.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + head)
+
+        def go_on() -> None:
+            if not x.transport.is_closing():
+                x.send(more * 1000)
+                x.later(0, go_on)
+
+        go_on()
+
+    return behave
+
+
 def in_a_second(x: Exchange) -> None:
     """429 with a date."""
     status(429, headers=f"Retry-After: {formatdate(time.time() + 1, usegmt=True)}\r\n")(x)
@@ -185,6 +201,8 @@ FAILED = {
     "header without end": Case(lambda x: x.send(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), "connection-lost", 2, "most"),
     "10 MB": Case(raw(b" " * (10 << 20)), "reply-too-large", 1, "most"),
     "10 MB of chunks": Case(endless, "reply-too-large", 1, "most"),
+    "trailers without end": Case(unending(b"0\r\n", b"X-More: " + b"x" * 1000 + b"\r\n"), "reply-too-large", 1, "most"),
+    "a chunk extension without end": Case(unending(b"5;a=", b"x" * 1000), "reply-too-large", 1, "most"),
     "gzip bomb": Case(raw(bomb, "Content-Encoding: gzip\r\n"), "reply-too-large", 1, "most"),
     "gzip broken": Case(raw(b"no gzip", "Content-Encoding: gzip\r\n"), "broken-json", 2, "most"),
     "gzip cut off": Case(raw(gzip.compress(GOOD)[:-12], "Content-Encoding: gzip\r\n"), "broken-json", 2, "most"),

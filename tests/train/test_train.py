@@ -113,6 +113,16 @@ def test_reward_models_on_pairs_and_lists(model: str, tmp_path: Path) -> None:
     assert train("rm", ranked, str(tmp_path / "pl"), options(model, epochs=2)).metrics["loss"] > 0
 
 
+def test_sft_learns_from_what_is_wanted(model: str, tmp_path: Path) -> None:
+    """Chosen answers of pairs, desirable ones of binary records: the others are dropped by reason and not learnt."""
+    some = [binary(f"yes {i}" if i % 2 else f"no {i}", prompt=f"Q{i}", label=bool(i % 2)) for i in range(16)]
+    result = train("sft", write(tmp_path / "in.jsonl", some), str(tmp_path / "out"), options(model, epochs=2))
+    assert result.counts == {"read": 16, "kept": 8, "dropped": {"undesirable": 8}, "rejected": {}}
+    found = lines(tmp_path / "out")
+    assert found[-1]["loss"] < found[0]["loss"]
+    assert train("sft", write(tmp_path / "p.jsonl", rows(8)), str(tmp_path / "o"), options(model)).counts["kept"] == 8
+
+
 def test_lora_starts_at_the_reference(model: str, tmp_path: Path) -> None:
     data = write(tmp_path / "in.jsonl", rows(16))
     train("dpo", data, str(tmp_path / "out"), options(model, lora=4))
