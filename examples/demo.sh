@@ -1,5 +1,6 @@
 #!/bin/sh
-# The main job on real data, offline: convert six public sources, check the result, export it, print the accounts and the findings.
+# The main job on real data, offline: convert six public sources, check the result, let a mock judge (which prefers the longer answer) label one of
+# them, measure the judge, export; print the accounts and the findings.
 # Exit code 1 of convert means that rows were rejected; they are kept, with the reason, beside the output.
 set -u
 data=examples/data
@@ -7,7 +8,7 @@ out=demo-output
 rm -rf "$out" && mkdir "$out" || exit 1
 
 run() {
-    echo "\$ prefdata $*"
+    echo "\$ prefdata $*" | sed "s|http://[^ ]*|URL|"
     prefdata "$@" 2>&1
     code=$?
     echo
@@ -21,4 +22,11 @@ run convert "$data/tulu1_human_eval/annotations_part.csv.gz" -o "$out/tulu.jsonl
 run convert "$data/oasst_trees/en_trees_part.jsonl.gz" -o "$out/oasst.parquet" --to pair --pairs adjacent
 run convert "$data/xstest/xstest_v2_completions_gpt4.csv" -o "$out/xstest.jsonl"
 run validate "$out/*.parquet" "$out/tulu.jsonl" "$out/xstest.jsonl" --show 1
+prefdata mock-server --judge longest --port 0 > "$out/url" &
+server=$!
+trap 'kill $server' EXIT
+while [ ! -s "$out/url" ]; do sleep 0.1; done
+run label "$out/llmbar.parquet" -o "$out/judged.parquet" --judge pairwise --model mock --base-url "$(cat "$out/url")"
+run eval judge "$out/judged.parquet"
+
 run export "$out/hh.parquet" -o "$out/hh-trl" --to trl --split test=0.05

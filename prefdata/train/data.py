@@ -35,7 +35,8 @@ def frames(paths: list[str], kind: str, limit: int | None = None) -> Iterator[pl
             line = 1
             for shard in plan(inp):
                 batch = read_shard(shard, how.layout, how.columns)
-                bad = [(r.line, r.reason) for r in batch.rejects] or [(batch.line_of(p.row), p.message) for p in problems(batch.df, kind)]
+                bad = [(r.line, r.reason) for r in batch.rejects]
+                bad = bad or [(batch.line_of(p.row), f"{p.field}: {p.message}") for p in problems(batch.df, kind)]
                 if bad:
                     first = min(bad)
                     raise InputError(f"{inp.name}:{line + first[0]}: {first[1]}; 'prefdata validate {inp.name}' names every such row")

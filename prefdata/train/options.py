@@ -31,7 +31,7 @@ class TrainOptions(Options):
     tokenizer: str | None = Field(None, description="Folder of the tokenizer; default: the model's.")
     loss: Mix = Field(default_factory=dict, description="Loss ('prefdata list losses'), or a mix of them as dpo:1,sft:0.1.")
     loss_args: Arguments = Field(default_factory=dict, description="Options of the losses, as beta=0.1,label_smoothing=0.1.")
-    soft_labels: bool = Field(True, description="Use p_chosen where records have it.")
+    hard_labels: bool = Field(False, description="Take the direction of pairs alone, where records have soft labels (p_chosen).")
     ld_alpha: float | None = Field(None, ge=0, le=1, description="LD-DPO: weight of the tokens beyond the shorter answer's length.")
     reference: str | None = Field(None, description="Folder of the reference model; default: the model as it is before training.")
     eval_data: str | None = Field(None, description="Records that are held out: measured during training.")

@@ -76,7 +76,8 @@ def train(method: Method, data: list[str] | str, out: str, options: TrainOptions
     model = load_model(options.model, head=needs.head, dtype=compute_dtype(options) if options.lora else torch.float32)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
-    result.layout = choose_layout(model, [store.group(i) for i in range(min(2, store.size))], options.layout, needs.head)
+    ends = {int(store.lengths.argmax()), int(store.lengths.argmin())}
+    result.layout = choose_layout(model, [store.group(i) for i in sorted(ends)], options.layout, needs.head)
     budget = options.micro_tokens or MICRO_TOKENS
     checkpointing = _checkpointing(model, options, min(budget, int(store.lengths.sum())), device, store, result)
     if options.dry_run:
@@ -170,8 +171,8 @@ def _references(
 
 def _task(store: Store, mix: Mix | None, layout: str, reference: Any, answers: str, options: TrainOptions) -> Any:
     if mix is None:
-        return RewardTask(store, layout, kind=answers, soft=options.soft_labels, center=options.center)
-    return PolicyTask(store, mix, layout, reference, soft=options.soft_labels, ld_alpha=options.ld_alpha)
+        return RewardTask(store, layout, kind=answers, soft=not options.hard_labels, center=options.center)
+    return PolicyTask(store, mix, layout, reference, soft=not options.hard_labels, ld_alpha=options.ld_alpha)
 
 
 @torch.no_grad()

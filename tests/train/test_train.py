@@ -101,7 +101,7 @@ def test_soft_labels_and_weights(model: str, tmp_path: Path) -> None:
         data = write(tmp_path / f"{name}.jsonl", [{**r, **more} for r in rows(8)])
         train("dpo", data, str(tmp_path / name), options(model, max_steps=1))
         assert lines(tmp_path / name)[0]["grad_norm"] == pytest.approx(0, abs=1e-5)
-        train("dpo", data, str(tmp_path / f"hard-{name}"), options(model, max_steps=1, soft_labels=False))
+        train("dpo", data, str(tmp_path / f"hard-{name}"), options(model, max_steps=1, hard_labels=True))
     assert lines(tmp_path / "hard-half")[0]["grad_norm"] > 0.01
 
 
