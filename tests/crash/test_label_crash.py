@@ -111,7 +111,7 @@ def files_of(out: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     draw = random.Random(7)
-    rows = [pair(n, draw.randint(1, 5), draw.randint(1, 5)) for n in range(650)]
+    rows = [pair(n, draw.randint(1, 5), draw.randint(1, 5)) for n in range(1000)]
     return store(tmp_path_factory.mktemp("label") / "pairs.jsonl", rows)
 
 
@@ -132,7 +132,7 @@ def undisturbed(data: str, folder: Path) -> dict[str, bytes]:
 
 def end_by(process: Any, watch: Watch, draw: random.Random) -> None:
     """Kill it at its n-th request, or some time after that; 0 is some time after its start, mostly before it asks at all."""
-    n = draw.choice([0, *range(1, 40)])
+    n = draw.choice([0, *range(1, 30)])
     if n == 0:
         threading.Timer(draw.random() * 0.1, process.kill).start()
     elif draw.random() < 0.5:
@@ -146,7 +146,7 @@ def test_sigkill_at_random_moments(data: str, tmp_path: Path) -> None:
     expected = undisturbed(data, tmp_path)
     out = tmp_path / "out.parquet"
     watch, draw = Watch(), random.Random(1)
-    with serving(judge=watch, latency=0.004) as server:
+    with serving(judge=watch, latency=0.02) as server:
         for kills in range(1, KILLS + 1):
             process = started(arguments(data, out, server.url))
             end_by(process, watch, draw)
