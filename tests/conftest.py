@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,29 @@ from prefdata.conversion.run import ConvertResult, convert
 
 settings.register_profile("tests", deadline=None)  # a slow machine is no failure
 settings.load_profile("tests")
+
+CANARY = "sk-canary-of-the-whole-test-run-7c1e"
+os.environ["OPENAI_API_KEY"] = CANARY
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The key that is set during all tests is in no file that any of them has left: output, journal, log, report."""
+    base = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    files = (p for p in base.rglob("*") if p.is_file() and not p.is_symlink())
+    told = [p for p in files if CANARY.encode() in p.read_bytes()]
+    if told:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        raise AssertionError(f"the API key stands in {told}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Nor does it stand in what a test printed or failed with."""
+    report = yield
+    if CANARY in f"{report.capstdout}{report.capstderr}{report.caplog}{report.longreprtext}":
+        report.outcome, report.longrepr = "failed", "the API key was printed"
+    return report
+
 
 ROOT = Path(__file__).parents[1]
 REAL = (ROOT / "examples" / "data", ROOT.parent / "shared" / "data")
