@@ -20,7 +20,7 @@ from prefdata.judges.subject import subject_of
 from prefdata.llm.plan import Plan
 from prefdata.llm.request import Reply, Request
 
-MOST = 4
+MOST = 2
 """Shards that wait in memory; those behind them are read again."""
 
 

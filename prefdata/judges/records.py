@@ -28,6 +28,10 @@ SHARD_BYTES = 4 * 1024 * 1024
 """Smaller than for convert: asking is slow, so memory counts more than the overhead of a shard."""
 
 
+MOST_ROWS = 8_000
+"""Records that are labelled together."""
+
+
 class Source(NamedTuple):
     """An input and how it is read."""
 
@@ -87,12 +91,27 @@ def parts(
             else (read_part(shard, source, columns, left) for shard in shards)
         )
         for part in found:
-            yield part, to_jsonl(part.rejects, source.input.name, part.unit, line)
+            lines = to_jsonl(part.rejects, source.input.name, part.unit, line)
+            for piece in _pieces(part):
+                yield piece, lines
+                lines = b""
             line += part.lines
             if left is not None:
                 left -= part.counts.read
                 if left <= 0:
                     return
+
+
+def _pieces(part: Part) -> Iterator[Part]:
+    """A shard of many small records in pieces: what is made of a record takes more memory than the record. The first has the books."""
+    rest = part.df.height - MOST_ROWS
+    if rest <= 0:
+        yield part
+        return
+    books = part.counts
+    yield part._replace(df=part.df[:MOST_ROWS], counts=Counts(books.read - rest, MOST_ROWS, rejected=books.rejected))
+    for df in part.df[MOST_ROWS:].iter_slices(MOST_ROWS):
+        yield part._replace(df=df, counts=Counts(df.height, df.height), rejects=[], lines=0, packed=0)
 
 
 def read_part(shard: Shard, source: Source, columns: dict[str, pl.DataType], limit: int | None = None) -> Part:
