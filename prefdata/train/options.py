@@ -56,9 +56,6 @@ class TrainOptions(Options):
     )
     lora: int | None = Field(None, ge=1, description="Rank of a LoRA adapter; default: all weights are trained.")
     lora_alpha: float | None = Field(None, gt=0, description="LoRA's alpha; default: twice the rank.")
-    quantize: Literal["none", "4bit"] = Field(
-        "none", description="4bit: QLoRA, the base weights in four bits (needs bitsandbytes and a GPU)."
-    )
     gradient_checkpointing: Literal["auto", "on", "off"] = Field("auto", description="auto: only when the memory estimate needs it.")
     layout: Literal["auto", "shared", "packed", "padded"] = Field(
         "auto", description="shared: prompts once, no padding; auto: shared if it gives this model's own log-probs, else the next."
@@ -69,7 +66,6 @@ class TrainOptions(Options):
     save_best: str | None = Field(None, description="Keep the checkpoint with the best value of this metric, as eval_rewards/accuracies.")
     log_every: int = Field(10, ge=1, description="Steps between lines of metrics.")
     report_to: Literal["none", "tensorboard", "wandb"] = Field("none", description="Also log there.")
-    heads: str | None = Field(None, description="rm: aspects of the annotations that get a head each, with commas.")
     center: float = Field(0.0, ge=0, description="rm: weight of (score chosen + score rejected)^2; 0.01 is usual.")
     dry_run: bool = Field(False, description="Train nothing: say steps, tokens and the memory estimate.")
     limit: int | None = Field(None, ge=1, description="Use the first so many records.")
