@@ -128,6 +128,8 @@ def mix_of(weights: dict[str, float], arguments: dict[str, Any], rows: str, seed
             near = get_close_matches(name, LOSSES, n=1)
             problems.append(f"--loss: no loss is called {name!r}{f'; did you mean {near[0]}?' if near else ''} ('prefdata list losses')")
             continue
+        if name == "odpo":
+            problems.append("--loss: odpo needs scores of both answers, which pairs do not carry")
         if loss.rows != rows:
             problems.append(f"--loss: {name} is a loss of {loss.rows} records, these are {rows} records")
         takes = options_of(loss)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prefdata.errors import UsageError
 from prefdata.train.head import sums
 from prefdata.train.layout import Batch, laid_out
 from prefdata.train.losses import Pairs, Unpaired
@@ -45,8 +46,13 @@ class PolicyTask:
             "weight": store.numbers("weight", 1.0),
             "source": np.array([numbers.get(s or "", -1.0) for s in store.texts("source")]),
         }
-        if self.paired and soft:
-            self.constants["p_chosen"] = store.numbers("p_chosen", 1.0)
+        p_chosen = store.numbers("p_chosen", 1.0)
+        if self.paired and soft and (p_chosen < 1).any():
+            if any(p.name.startswith("aot") for p in mix.parts):
+                raise UsageError(
+                    "--loss aot compares sorted margins and not pairs, so it cannot use soft labels (p_chosen); add --hard-labels"
+                )
+            self.constants["p_chosen"] = p_chosen
         if not self.paired:
             self.constants["label"] = store.numbers("label", 0)
         self.reference = None if reference is None else self._summed(reference)

@@ -71,7 +71,7 @@ def test_dpo_learns_and_says_so(model: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("micro", [40, 100])
-@pytest.mark.parametrize("loss", ["dpo:1", "aot:1", "kto:1"])
+@pytest.mark.parametrize("loss", ["dpo:1", "aot:1", "bco:1", "kto:1"])
 def test_micro_batches_change_nothing(model: str, tmp_path: Path, loss: str, micro: int) -> None:
     """The same losses and the same weights for any token budget, also where the rows of a step depend on each other."""
     kto = loss.startswith("kto")
@@ -211,6 +211,11 @@ def test_wrong_options_are_one_message(model: str, tmp_path: Path) -> None:
         train("kto", data, out, options(model))
     with pytest.raises(UsageError, match="no such folder"):
         train("dpo", data, out, options(model, tokenizer=model).model_copy(update={"model": "./none"}))
+    with pytest.raises(UsageError, match="odpo needs scores"):
+        train("dpo", data, out, options(model, loss="odpo"))
+    soft = write(tmp_path / "soft.jsonl", [{**r, "p_chosen": 0.7} for r in rows(8)])
+    with pytest.raises(UsageError, match=r"aot .* cannot use soft labels"):
+        train("dpo", soft, str(tmp_path / "aot"), options(model, loss="aot"))
     train("dpo", data, out, options(model, save_every=1))
     with pytest.raises(UsageError, match=r"other options \(learning_rate\)"):
         train("dpo", data, out, options(model, learning_rate=1e-5))

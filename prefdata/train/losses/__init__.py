@@ -19,7 +19,7 @@ class Loss(NamedTuple):
     reference: bool = True
     """Whether it looks at the reference's log-probs."""
     coupled: bool = False
-    """Whether the rows of a batch depend on each other, so that a step cannot be cut into micro-batches."""
+    """Whether the rows of a step depend on each other, or a running mean of whole steps is kept: then a step is seen whole."""
     at_start: Callable[..., float] | None = None
     """Its value when policy and reference are equal, by its options; None where that depends on the data."""
 
@@ -45,7 +45,7 @@ LOSSES: dict[str, Loss] = {
     "cpo": Loss(pairs.cpo, reference=False),
     "orpo": Loss(pairs.orpo, reference=False),
     "nca": Loss(pairs.nca, at_start=lambda **_: 2 * _ln2()),
-    "bco": Loss(pairs.bco, at_start=lambda **_: 2 * _ln2()),
+    "bco": Loss(pairs.bco, coupled=True, at_start=lambda **_: 2 * _ln2()),
     "aot": Loss(batches.aot, coupled=True, at_start=_ln2),
     "aot-unpaired": Loss(batches.aot_unpaired, coupled=True, at_start=_ln2),
     "apo-zero": Loss(pairs.apo_zero, at_start=lambda **_: 1.0),
@@ -59,7 +59,7 @@ LOSSES: dict[str, Loss] = {
     "sigmoid-norm": Loss(pairs.sigmoid_norm, at_start=_ln2),
     "sft": Loss(pairs.sft, reference=False),
     "kto": Loss(unpaired.kto, rows="binary", coupled=True),
-    "bco-unpaired": Loss(unpaired.bco_unpaired, rows="binary", at_start=_ln2),
+    "bco-unpaired": Loss(unpaired.bco_unpaired, rows="binary", coupled=True, at_start=_ln2),
 }
 
 
