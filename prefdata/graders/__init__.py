@@ -1,0 +1,1 @@
+"""Graders: what an answer is worth by rules that anyone can check (verifiable rewards)."""

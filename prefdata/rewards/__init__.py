@@ -1,0 +1,1 @@
+"""Reward models: folders of sequence classifiers, and the scores they give to answers."""

@@ -1,0 +1,1 @@
+"""Rejection sampling: generate candidates, score them, select."""
