@@ -8,10 +8,10 @@ from prefdata.errors import UsageError
 
 
 def folder(what: str) -> Path:
-    """`recipes/WHAT` of the checkout or the wheel."""
+    """`recipes/WHAT` of the checkout or the wheel; recipes themselves lie in `recipes`."""
     package = Path(__file__).parent
-    inside = package / "recipes" / what
-    return inside if inside.is_dir() else package.parent / "recipes" / what
+    root = package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
+    return root if what == "recipes" else root / what
 
 
 def names(what: str) -> list[str]:
@@ -26,6 +26,6 @@ def path_of(what: str, name: str) -> Path:
             raise UsageError(f"{name}: no such file; names without a dot are the shipped {what}: {', '.join(names(what))}")
         return found
     if name not in names(what):
-        own = f"a file of your own: --{what[:-1]} ./{name}.yaml"
+        own = f"a file of your own: {'' if what == 'recipes' else f'--{what[:-1]} '}./{name}.yaml"
         raise UsageError(f"no {what[:-1]} is called {name!r}; shipped are {', '.join(names(what))}; {own}")
     return folder(what) / f"{name}.yaml"

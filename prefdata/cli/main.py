@@ -18,6 +18,8 @@ COMMANDS = {
     "journal": "Look into the journal of replies.",
     "mock-server": "A scripted judge on this machine, for demos and tests.",
     "train": "Train a model on records: dpo, rm, kto, sft.",
+    "run": "Run a recipe: a YAML with an ordered list of steps.",
+    "recipe": "List, show, copy and check recipes.",
     "list": "List the sources, the rules, the export targets, the judges or the constitutions.",
     "schema": "Print the JSON Schema of a kind.",
 }

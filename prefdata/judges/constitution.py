@@ -80,7 +80,7 @@ def load(name: str) -> Constitution:
         from prefdata.judges import constitution_json
 
         return constitution_json.load(name)
-    from prefdata.judges.yaml_files import read
+    from prefdata.yaml_files import read
 
     found: Constitution = read(Constitution, "constitutions", name)
     return found

@@ -95,7 +95,7 @@ class Judge(Options):
 
 def load(name: str) -> Judge:
     """A shipped judge by name or a user's by path. Raises UsageError that names every wrong key and its nearest right one."""
-    from prefdata.judges.yaml_files import read
+    from prefdata.yaml_files import read
 
     found: Judge = read(Judge, "judges", name)
     return found

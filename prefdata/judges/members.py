@@ -13,7 +13,7 @@ from prefdata.errors import PrefdataError, UsageError
 from prefdata.judges import jury, reward_model
 from prefdata.judges.judge import Judge, load
 from prefdata.judges.options import JudgeOptions
-from prefdata.judges.yaml_files import read
+from prefdata.yaml_files import read
 from prefdata.llm.client import Pool, pool_of
 from prefdata.llm.options import ClientOptions, Listed
 from prefdata.options import Options

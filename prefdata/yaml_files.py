@@ -1,9 +1,10 @@
-"""YAML files as models: judges and constitutions. Every problem is told with its line, wrong keys with the nearest right one."""
+"""YAML files as models: judges, constitutions, recipes. Every problem is told with its line, wrong keys with the nearest right one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
@@ -24,6 +25,11 @@ DEEPEST = 20
 def read(model: type[M], what: str, name: str) -> M:
     """A shipped file by its name, or a user's by its path. Raises UsageError with every problem."""
     path = path_of(what, name)
+    return parse(model, bytes_of(path, what), str(path))
+
+
+def bytes_of(path: Path, what: str) -> bytes:
+    """Raises UsageError when it cannot be read or is too large for one of `what`."""
     try:
         with path.open("rb") as f:
             data = f.read(MOST_BYTES + 1)
@@ -31,11 +37,17 @@ def read(model: type[M], what: str, name: str) -> M:
         raise UsageError(f"{path}: cannot be read ({e.strerror or e})") from None
     if len(data) > MOST_BYTES:
         raise UsageError(f"{path}: is larger than 1 MiB; is it one of the {what}?")
-    return parse(model, data, str(path))
+    return data
 
 
 def parse(model: type[M], data: bytes, path: str) -> M:
     """The model of a YAML text. Raises UsageError."""
+    root = compose(data, path)
+    return checked(model, plain(root, path), root, path)
+
+
+def compose(data: bytes, path: str) -> MappingNode:
+    """The nodes of a YAML text, which know their lines. Raises UsageError."""
     try:
         root = yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError as e:
@@ -48,10 +60,15 @@ def parse(model: type[M], data: bytes, path: str) -> M:
         raise UsageError(f"{path}: has to be keys with values, as 'name: ...'")
     _limit(root, path)
     _once(root, path)
+    return root
+
+
+def checked(model: type[M], values: Any, node: Node, path: str) -> M:
+    """The model of values that stand at a node. Raises UsageError with the line of every problem."""
     try:
-        return model.model_validate(_plain(root, path))
+        return model.model_validate(values)
     except ValidationError as e:
-        raise UsageError("\n".join(_problems(model, e, root, path))) from None
+        raise UsageError("\n".join(_problems(model, e, node, path))) from None
 
 
 def _words(e: yaml.YAMLError) -> str:
@@ -91,7 +108,7 @@ def _once(node: Node, path: str) -> None:
             _once(item, path)
 
 
-def _plain(root: Node, path: str) -> Any:
+def plain(root: Node, path: str) -> Any:
     """The values of the nodes, by the safe constructor: plain types only."""
     maker = yaml.SafeLoader("")
     try:
@@ -102,22 +119,26 @@ def _plain(root: Node, path: str) -> Any:
         maker.dispose()
 
 
-def _problems(model: type[BaseModel], e: ValidationError, root: MappingNode, path: str) -> list[str]:
+def _problems(model: type[BaseModel], e: ValidationError, root: Node, path: str) -> list[str]:
     out = []
     for error, (where, why) in zip(e.errors(include_url=False, include_input=False, include_context=False), explain(e), strict=True):
         loc = error["loc"]
-        line = _line(root, loc)
+        line = line_of(root, loc)
         if error["type"] == "extra_forbidden":
-            names = list(_model_at(model, loc[:-1]).model_fields)
-            near = get_close_matches(str(loc[-1]), names, n=1)
-            why = f"did you mean {near[0]!r}?" if near else f"it may have: {', '.join(names)}"
-            out.append(f"{path}: line {line}: there is no key {str(loc[-1])!r}; {why}")
+            fields = _model_at(model, loc[:-1]).model_fields
+            out.append(f"{path}: line {line}: {no_key(str(loc[-1]), [f.alias or n for n, f in fields.items()])}")
         else:
             out.append(f"{path}: line {line}: {where + ': ' if loc else ''}{why.removeprefix('Value error, ')}")
     return out
 
 
-def _line(node: Node, loc: Sequence[int | str]) -> int:
+def no_key(name: str, names: Sequence[str]) -> str:
+    """What to say of a key that does not exist."""
+    near = get_close_matches(name, names, n=1)
+    return f"there is no key {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"it may have: {', '.join(names)}")
+
+
+def line_of(node: Node, loc: Sequence[int | str]) -> int:
     """The line of a value, or of the nearest thing around it that exists."""
     line = node.start_mark.line + 1
     for part in loc:

@@ -1,0 +1,1 @@
+"""Recipes: a YAML with an ordered list of steps, run as one command."""
