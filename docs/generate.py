@@ -15,7 +15,9 @@ from prefdata.schema import generate
 from prefdata.sources import SOURCES, load
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+from reference_pages import api_page, cli_page  # noqa: E402
+
 from tests.checks.real_sets import COUNTS, SETS  # noqa: E402 - the counts that the tests hold the rules to
 
 
@@ -116,7 +118,14 @@ def exporters_page() -> str:
     return "\n".join(out) + "\n"
 
 
-PAGES = {"sources.md": sources_page, "rules.md": rules_page, "findings.md": findings_page, "exporters.md": exporters_page}
+PAGES = {
+    "sources.md": sources_page,
+    "rules.md": rules_page,
+    "findings.md": findings_page,
+    "exporters.md": exporters_page,
+    "cli.md": cli_page,
+    "api.md": api_page,
+}
 
 
 def main() -> None:

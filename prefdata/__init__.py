@@ -24,14 +24,16 @@ __all__ = [
     "eval_judge",
     "eval_rm",
     "export",
+    "generate",
     "label",
     "read",
     "revise",
+    "run_recipe",
     "train_model",
     "validate",
 ]
 
-_API = ("convert", "eval_judge", "eval_rm", "export", "label", "read", "revise", "train_model", "validate")
+_API = ("convert", "eval_judge", "eval_rm", "export", "generate", "label", "read", "revise", "run_recipe", "train_model", "validate")
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from prefdata.exporters.run import ExportResult
     from prefdata.judges.revise import Done as Revised
     from prefdata.judges.run import Done
+    from prefdata.recipe.result import RecipeResult
+    from prefdata.sampling.generate import Done as Generated
     from prefdata.train.result import TrainResult
 
 
@@ -90,6 +92,22 @@ def revise(data: str | list[str], out: str, **options: Any) -> Revised:
     return run(data, out, checked(ReviseOptions, options))
 
 
+def generate(data: str | list[str], out: str, **options: Any) -> Generated:
+    """Have policies answer every prompt several times; see `prefdata generate --help` for the options.
+
+    Returns the account; `result.exit_code` is 1 when rows were rejected, prompts got nothing or replies are missing. With dry_run=True it is
+    the estimate, with batch= what was exported or imported. Raises UsageError, InputError, ProviderError and BudgetError (the same call goes
+    on from the journal).
+
+        result = prefdata.generate("prompts.jsonl", "candidates.parquet", policy="hf:./model", n=8, temperature=0.8)
+        result.counts  # {"read": 103, "kept": 103, "dropped": {}, "rejected": {}}
+    """
+    from prefdata.sampling.generate import generate as run
+    from prefdata.sampling.generate_options import GenerateOptions
+
+    return run(data, out, checked(GenerateOptions, options))
+
+
 def eval_judge(data: str | list[str], **options: Any) -> EvalJudgeResult:
     """Measure the judges of labelled records against gold; see `prefdata eval judge --help` for the options.
 
@@ -131,6 +149,22 @@ def train_model(method: Literal["dpo", "rm", "kto", "sft"], data: str | list[str
     from prefdata.train.run import train as run
 
     return run(method, data, out, checked(TrainOptions, options))
+
+
+def run_recipe(recipe: str, out: str | None = None, vars: dict[str, Any] | None = None, **options: Any) -> RecipeResult:
+    """Run a recipe, a file or a shipped one by name, with values for its variables; see `prefdata run --help` for the options.
+
+    Returns the account of every step; `result.exit_code` is that of the step that stopped it. Raises UsageError for a recipe that is wrong.
+
+        result = prefdata.run_recipe("hh-dpo.yaml", out="runs/hh", vars={"model": "./base"})
+        [step.status for step in result.steps]  # ["up to date", "done", "done"]
+    """
+    import json
+
+    from prefdata.recipe.options import RunOptions
+    from prefdata.recipe.run import run
+
+    return run(recipe, [f"{k}={json.dumps(v)}" for k, v in (vars or {}).items()], out, checked(RunOptions, options))
 
 
 def read(path: str, kind: str | None = None) -> pl.DataFrame:

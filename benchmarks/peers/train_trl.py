@@ -12,7 +12,7 @@ import datasets
 import torch
 import trl
 from train_clock import Clock
-from transformers import AutoTokenizer, TrainerCallback
+from transformers import PreTrainedTokenizerFast, TrainerCallback
 
 from prefdata.train.sampler import steps
 
@@ -55,7 +55,7 @@ def job(work: child.Work) -> dict[str, Any]:
         s["model"],
         args=config(**given),
         train_dataset=rows.select(order),
-        processing_class=AutoTokenizer.from_pretrained(s["model"]),
+        processing_class=PreTrainedTokenizerFast.from_pretrained(s["model"]),
         callbacks=[Watch(clock)],
     )
     trainer.train()

@@ -147,6 +147,11 @@ def rerun(file: str, out: str | None) -> Any:
         from prefdata.judges.revise_options import ReviseOptions
 
         return revise(data, target, cast("ReviseOptions", parse(ReviseOptions, given)))
+    if name == "generate":
+        from prefdata.sampling.generate import generate
+        from prefdata.sampling.generate_options import GenerateOptions
+
+        return generate(data, target, cast("GenerateOptions", parse(GenerateOptions, given)))
     raise InputError(f"{file}: was written by 'prefdata {name}', which this version does not know; update prefdata")
 
 

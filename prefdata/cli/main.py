@@ -14,6 +14,7 @@ COMMANDS = {
     "export": "Write records to a folder that a trainer loads as it is.",
     "label": "Ask a judge model about completions and append what it says.",
     "revise": "Draft, critique and revise answers by a constitution (SL-CAI).",
+    "generate": "Have policies answer prompts: the candidates of rejection sampling.",
     "eval": "Measure judges and models.",
     "journal": "Look into the journal of replies.",
     "mock-server": "A scripted judge on this machine, for demos and tests.",

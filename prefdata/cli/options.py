@@ -54,7 +54,8 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:
     is_text = get_origin(core) in (dict, list, tuple)
     flag = "--" + (field.alias or name).replace("_", "-")
     default = None if field.default_factory or field.is_required() else field.default
-    option = typer.Option(flag, help=field.description, show_default=default not in (None, False))
+    flags = (f"-{name}", flag) if len(name) == 1 else (flag,)
+    option = typer.Option(*flags, help=field.description, show_default=default not in (None, False))
     hint = Annotated[str if is_text else core, option] if default is not None else Annotated[(str if is_text else core) | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=default)
 

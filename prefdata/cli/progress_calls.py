@@ -48,7 +48,8 @@ def said(seen: Seen, seconds: float) -> str:
     out = [f"{seen.rows:,} rows"]
     s = seen.stats
     if s is not None:
-        out.append(f"{s.calls / seconds:,.0f} calls/s")
+        local = not s.calls and s.tokens_out  # a local model: nothing is called
+        out.append(f"{s.tokens_out / seconds:,.0f} tokens/s" if local else f"{s.calls / seconds:,.0f} calls/s")
         out.append(f"{s.usd:,.4f} USD" if s.usd else f"{s.tokens_in + s.tokens_out:,} tokens")
         out += [f"{s.retries:,} retries"] if s.retries else []
         out += [f"{s.failed.total():,} failed"] if s.failed else []

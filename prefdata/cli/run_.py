@@ -30,6 +30,7 @@ Examples:
 EXTRA: dict[str, Any] = {
     "recipe": (Annotated[str, typer.Argument(help="A recipe's file, or the name of a shipped one.")], ...),
     "given": (Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Values of the recipe's vars.")], None),
+    "out": (Annotated[str | None, typer.Option("--out", "-o", help="Output folder; default: the recipe's name.")], None),
     "json_": (Annotated[bool, typer.Option("--json", help="Print the account as one JSON object on stdout.")], False),
     "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")], False),
 }
@@ -48,13 +49,13 @@ def bar(what: str) -> AbstractContextManager[Any]:
     return calls_bar(what) if what in asks else progress_bar(what)
 
 
-def run(options: RunOptions, recipe: str, given: list[str] | None, json_: bool, quiet: bool) -> int:
+def run(options: RunOptions, recipe: str, given: list[str] | None, out: str | None, json_: bool, quiet: bool) -> int:
     from contextlib import nullcontext
 
     from prefdata.recipe.run import run as start
 
     hidden = quiet or json_
-    result = start(recipe, given or [], options, None if hidden else say, (lambda _: nullcontext()) if hidden else bar)
+    result = start(recipe, given or [], out, options, None if hidden else say, (lambda _: nullcontext()) if hidden else bar)
     if json_:
         import orjson
 

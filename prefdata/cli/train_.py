@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, Literal
 
 import typer
@@ -36,13 +37,18 @@ EXTRA: dict[str, Any] = {
 
 
 def run(options: TrainOptions, method: Any, data: list[str], out: str, json_: bool, quiet: bool) -> int:
+    from prefdata.cli.progress_train import steps_bar
     from prefdata.errors import UsageError
 
     try:
         from prefdata.train.run import train
     except ModuleNotFoundError as e:
         raise UsageError(f"training needs {e.name}: pip install 'prefdata[train]'") from None
-    result = train(method, data, out, options)
+    first = os.environ.get("RANK", "0") == "0"  # one of several processes speaks ('accelerate launch', torchrun)
+    with steps_bar(f"train {method}", hidden=quiet or json_ or not first) as progress:
+        result = train(method, data, out, options, progress)
+    if not first:
+        return result.exit_code
     if json_:
         import orjson
 

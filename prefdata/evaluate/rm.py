@@ -10,7 +10,6 @@ import numpy as np
 
 from prefdata.errors import UsageError
 from prefdata.evaluate.rm_figures import by_part, figures
-from prefdata.evaluate.rm_folder import ModelFolder, look, same_tokens
 from prefdata.evaluate.rm_options import EvalRmOptions
 from prefdata.evaluate.rm_output import Scored, write
 from prefdata.evaluate.rm_records import Records
@@ -19,6 +18,7 @@ from prefdata.evaluate.rm_scores import Rewards, rewards
 from prefdata.evaluate.rm_tokens import Encoded, encoded
 from prefdata.io.open import opened
 from prefdata.judges.agreement import Ints
+from prefdata.rewards.folder import ModelFolder, look, same_tokens
 from prefdata.train.data import frames
 from prefdata.train.pair_metrics import pair_metrics
 
@@ -31,8 +31,8 @@ def eval_rm(data: list[str] | str, options: EvalRmOptions, out: str | None = Non
     Raises UsageError when there is nothing to score or the model cannot be used, InputError for files that cannot be read.
     """
     started = time.monotonic()
-    policy = look(options.model, "--model")
-    reference = look(options.reference, "--reference") if options.reference is not None else None
+    policy = look(options.model, f"--model {options.model}")
+    reference = look(options.reference, f"--reference {options.reference}") if options.reference is not None else None
     tokenizer = options.tokenizer or options.model
     _sensible(policy, reference, options, tokenizer)
     with opened([data] if isinstance(data, str) else data) as files:

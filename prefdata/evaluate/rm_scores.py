@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from prefdata.errors import UsageError
-from prefdata.evaluate.rm_folder import ModelFolder
 from prefdata.evaluate.rm_options import EvalRmOptions
 from prefdata.evaluate.rm_tokens import Encoded
 from prefdata.judges.agreement import Numbers
-from prefdata.judges.reward_model import quiet
+from prefdata.rewards.folder import ModelFolder
+from prefdata.rewards.load import quiet
 from prefdata.train.head import sums
 from prefdata.train.layout import Group, laid_out, padded
 from prefdata.train.load import LAYOUTS, choose_layout, load_model, own_answer

@@ -171,6 +171,14 @@ def _digest(asked: Asked) -> str:
     return hashlib.sha256("\0".join([asked.form, asked.prompt, *asked.texts]).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+_SENTENCES = (
+    "It goes a little further than others do.",
+    "It has an example, too: take the first thing that comes to mind.",
+    "And at the end it says everything once more in other words.",
+)
+"""What longer samples say behind the first sentence."""
+
+
 def _prose(asked: Asked) -> str:
     """Words of the right kind, different for every prompt."""
     mark = _digest(asked)[:8]
@@ -178,4 +186,8 @@ def _prose(asked: Asked) -> str:
         return f"The answer could be more careful and more to the point (note {mark})."
     if asked.form == "revision":
         return f"I would rather help with this in a safe way. What exactly do you want to achieve? (version {mark})"
-    return f"This is what a mock model has to say about it (answer {mark})."
+    said = f"This is what a mock model has to say about it (answer {mark})."
+    if asked.seed is not None:
+        drawn = hashlib.sha256(f"{mark} {asked.seed}".encode()).digest()
+        said = " ".join([f"This is a sample of a mock model (answer {drawn.hex()[:8]}).", *_SENTENCES[: drawn[-1] % (len(_SENTENCES) + 1)]])
+    return f"[[thought]]\nWhat could be asked here? (thought {mark})\n[[answer]]\n{said}" if asked.thoughts else said

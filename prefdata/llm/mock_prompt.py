@@ -27,6 +27,10 @@ class Asked(NamedTuple):
     """Whether there is room for the label alone."""
     schema: Mapping[str, Any] | None = None
     """The JSON Schema that the reply has to follow."""
+    seed: int | None = None
+    """Of an answer that is sampled: another seed is another answer."""
+    thoughts: bool = False
+    """Whether thoughts are to be written before the answer, behind markers."""
 
 
 class Fenced(NamedTuple):
@@ -92,6 +96,7 @@ def asked(body: Mapping[str, Any]) -> Asked:
     outside = "\n".join(static for _, static in cut)
     schema = _schema(body)
     room = body.get("max_completion_tokens") or body.get("max_tokens") or 1 << 20
+    seed = body.get("seed")
     form, names = _of_schema(schema) if schema else _of_words(cut[-1][1], outside, fences)
     about = [f for f in fences if _ABOUT.match(f.name)]
     prompts = [f.text for f in about if re.match("prompt|conversation|question|instruction", f.name, re.IGNORECASE)]
@@ -106,6 +111,8 @@ def asked(body: Mapping[str, Any]) -> Asked:
         reasons=room >= REASONS,
         bare=room <= BARE,
         schema=schema,
+        seed=seed if type(seed) is int and body.get("temperature") else None,
+        thoughts=all(any(marker in text for text in texts) for marker in ("[[thought]]", "[[answer]]")),
     )
 
 

@@ -8,9 +8,8 @@ from prefdata.options import Options
 
 
 class RunOptions(Options):
-    """Which steps of a recipe run, and where its outputs go."""
+    """Which steps of a recipe run."""
 
-    out: str | None = Field(None, description="Output folder; default: the recipe's name.")
     from_: str | None = Field(None, alias="from", description="Begin at this step; what earlier ones wrote is taken as it is.")
     until: str | None = Field(None, description="Stop behind this step.")
     dry_run: bool = Field(False, description="Run nothing: say which steps would run, and what calls of servers would cost.")

@@ -31,16 +31,22 @@ Bars = Callable[[str], AbstractContextManager[Any]]
 
 
 def run(
-    recipe: str, given: Sequence[str] = (), options: RunOptions | None = None, tell: Tell | None = None, bars: Bars | None = None
+    recipe: str,
+    given: Sequence[str] = (),
+    out: str | None = None,
+    options: RunOptions | None = None,
+    tell: Tell | None = None,
+    bars: Bars | None = None,
 ) -> RecipeResult:
-    """Run a recipe (a file, or a shipped one by name) with its variables set by `given` (name=value).
+    """Run a recipe (a file, or a shipped one by name) with its variables set by `given` (name=value), into the folder `out` (by default the
+    recipe's name).
 
     `tell` gets lines for people as the steps end. Raises UsageError for a recipe that is wrong, with every problem and its line; a step
     that fails ends the run and is in the result.
     """
     options = options or RunOptions.model_validate({})
     started = time.monotonic()
-    found = read(recipe, given, options.out)
+    found = read(recipe, given, out)
     chosen = _chosen(found, options)
     result = RecipeResult(found.name, found.out, dry_run=options.dry_run)
     if options.dry_run:

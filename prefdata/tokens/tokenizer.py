@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -155,6 +157,48 @@ def rendered(loaded: Loaded, batches: Iterable[list[Any]]) -> Iterator[list[dict
         child.wait()
         feeder.join()
         child.stdout.close()
+
+
+class Rendering:
+    """The same, batch by batch, when they are not known beforehand: the process stays for the next one."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        if "default" not in loaded.templates:
+            raise UsageError(f"--tokenizer {loaded.folder}: it has no chat template; trainers cannot render messages with it")
+        self._folder, self._child = loaded.folder, _process()
+        weakref.finalize(self, _end, self._child)
+        self._ask({"templates": loaded.templates, "special": loaded.special})
+
+    def __call__(self, batch: list[Any]) -> list[dict[str, Any]]:
+        """`(prompt, answers, tools)` as texts. Raises InputError when the template does what none should."""
+        found: list[dict[str, Any]] = self._ask(batch)
+        return found
+
+    def _ask(self, given: Any) -> Any:
+        line = b""
+        with suppress(BrokenPipeError):  # the process has ended; that there is no answer tells it
+            self._child.stdin.write(orjson.dumps(given) + b"\n")
+            self._child.stdin.flush()
+            line = self._child.stdout.readline()
+        if not line:
+            raise InputError(f"{self._folder}: the chat template is refused: it takes too much time or memory")
+        return _answer(line, self._folder)
+
+
+def _end(child: Any) -> None:
+    child.kill()
+    child.wait()
+    for pipe in (child.stdin, child.stdout):
+        with suppress(BrokenPipeError):
+            pipe.close()
+
+
+def ended(loaded: Loaded, completion: str) -> str:
+    """A rendered answer up to its end-of-sequence token; one without gets it. White space that a template puts behind is left out."""
+    text = completion.rstrip()
+    if text.endswith(tuple(loaded.ends)):
+        return text
+    return completion + (loaded.special.get("eos_token") or sorted(loaded.ends)[0])
 
 
 def _answer(line: bytes, folder: str) -> Any:

@@ -9,8 +9,8 @@ from prefdata.train.store import REASONS
 NAMES = {"dpo": "Direct preference optimisation", "rm": "Reward model", "kto": "KTO", "sft": "Supervised fine-tuning"}
 
 
-def card(result: Any, options: Any, data: list[str]) -> str:
-    """Markdown with the YAML header that model hubs read."""
+def card(result: Any, options: Any, data: list[str], plots: list[str]) -> str:
+    """Markdown with the YAML header that model hubs read. `plots` are paths of charts beside it."""
     given = options.model_dump(exclude_defaults=True, exclude={"force"})
     rows = [f"| {name} | {value:.4g} |" for name, value in {**result.metrics, **result.eval}.items()]
     dropped = [f"* {n:,} dropped: {code}, {REASONS.get(code, code)}" for code, n in result.counts["dropped"].items()]
@@ -35,6 +35,12 @@ def card(result: Any, options: Any, data: list[str]) -> str:
             "| metric | last value |",
             "|---|---|",
             *rows,
+            "",
+            "## Course",
+            "",
+            "`metrics.jsonl` and `metrics.csv` have every logged step.",
+            "",
+            *[f"![{path[6:-4]}]({path})" for path in plots],
             "",
         ]
     )

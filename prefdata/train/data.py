@@ -56,7 +56,7 @@ def store_of(
         inputs = [sha256_of(f.path) for f in files]
     names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json")
     words = [sha256_of(p) for n in names if os.path.exists(p := os.path.join(tokenizer, n))]
-    key = hashlib.sha256(orjson.dumps([1, inputs, words, kind, answers, limit, how])).hexdigest()[:32]
+    key = hashlib.sha256(orjson.dumps([2, inputs, words, kind, answers, limit, how])).hexdigest()[:32]
     path = os.path.join(folder, f"tokens-{key}.arrow")
     account = f"{path}.json"
     if os.path.exists(path) and os.path.exists(account):

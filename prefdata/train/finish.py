@@ -1,4 +1,4 @@
-"""What is written beside a trained model: the card, the records with the highest losses, and the manifest, which comes last."""
+"""What is written beside a trained model: charts, the card, the records with the highest losses, and the manifest, which comes last."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from prefdata.io.open import opened
 from prefdata.io.write import replacing
 from prefdata.train.card import card
 from prefdata.train.options import TrainOptions
+from prefdata.train.plots import write_course
 from prefdata.train.result import TrainResult
 from prefdata.train.store import Store
 from prefdata.version import __version__
@@ -20,7 +21,7 @@ def finish(result: TrainResult, paths: list[str], options: TrainOptions, store: 
     """Write them into the folder of the model."""
     ids = store.texts("id")
     worst = [orjson.dumps({"id": ids[row], "loss": loss}, option=orjson.OPT_APPEND_NEWLINE) for row, loss in result.worst]
-    files = {"README.md": card(result, options, paths).encode(), "worst.jsonl": b"".join(worst)}
+    files = {"README.md": card(result, options, paths, write_course(result.out)).encode(), "worst.jsonl": b"".join(worst)}
     for name, content in files.items():
         with replacing(os.path.join(result.out, name)) as temporary, open(temporary, "wb") as f:
             f.write(content)

@@ -28,15 +28,17 @@ class Estimate(NamedTuple):
         return f"{self.total / 2**30:.2f} GiB ({parts})"
 
 
-def estimate(model: Any, tokens: int, *, bytes_per_number: int, checkpointing: bool) -> Estimate:
-    """Of one process that runs `tokens` tokens at a time. Activations are counted from the shapes of a decoder layer: its inputs and the
+def estimate(model: Any, tokens: int, *, bytes_per_number: int, checkpointing: bool, trained: int | None = None) -> Estimate:
+    """Of one process that runs `tokens` tokens at a time, and trains all weights that have gradients, or as many new ones as `trained`
+    says. Activations are counted from the shapes of a decoder layer: its inputs and the
     outputs of its projections, about (14 hidden + 3 intermediate) numbers a token; a checkpointed layer keeps its input alone."""
     config = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config
     hidden, layers = config.hidden_size, config.num_hidden_layers
     inner = getattr(config, "intermediate_size", 4 * hidden)
     per_token = 14 * hidden + 3 * inner
     kept = layers * hidden + per_token if checkpointing else layers * per_token
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if trained is None:
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     return Estimate(weights, trained * STATES, tokens * kept * bytes_per_number, 3 * (1 << 26))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from prefdata.errors import UsageError
-from prefdata.train.losses import LOSSES, Loss, Pairs, Unpaired, soft
+from prefdata.train.losses import LOSSES, OTHERS, Lists, Loss, Pairs, Unpaired, method_of, soft
 from prefdata.train.losses.batches import beta_dpo_filter
 from prefdata.train.losses.unpaired import kto_z0
 
@@ -52,6 +52,11 @@ class Mix:
         return any(p.name == "kto" for p in self.parts)
 
     @property
+    def margins(self) -> bool:
+        """Whether pairs need a positive distance of their scores (odpo)."""
+        return any(p.name == "odpo" for p in self.parts)
+
+    @property
     def beta(self) -> float:
         """The factor of logged rewards: the first loss's beta."""
         first = self.parts[0]
@@ -74,6 +79,13 @@ class Mix:
         for part in self.parts:
             function = partial(part.loss.function, **part.options, **self._remembered(part, x))
             total = total + part.weight * (function(x) if p_chosen is None or part.name == "sft" else soft(function, x, p_chosen))
+        return total
+
+    def lists(self, x: Lists) -> Tensor:
+        """The loss of each list; all have K candidates."""
+        total = x.logps.new_zeros(x.logps.shape[:-1])
+        for part in self.parts:
+            total = total + part.weight * part.loss.function(x, **part.options)
         return total
 
     def unpaired(self, x: Unpaired, mismatched: Tensor | None, ref_mismatched: Tensor | None) -> Tensor:
@@ -123,15 +135,17 @@ def mix_of(weights: dict[str, float], arguments: dict[str, Any], rows: str, seed
     """The mix that the options name. Raises UsageError with every unknown loss, option and wrong kind of rows."""
     problems, parts, used = [], [], set[str]()
     for name, weight in weights.items():
-        loss = LOSSES.get(name)
+        loss, other = LOSSES.get(name), OTHERS.get(name)
+        if loss is None and other is not None:
+            problems.append(f"--loss: {name} is not for this method: {other.why}")
+            continue
         if loss is None:
             near = get_close_matches(name, LOSSES, n=1)
             problems.append(f"--loss: no loss is called {name!r}{f'; did you mean {near[0]}?' if near else ''} ('prefdata list losses')")
             continue
-        if name == "odpo":
-            problems.append("--loss: odpo needs scores of both answers, which pairs do not carry")
         if loss.rows != rows:
-            problems.append(f"--loss: {name} is a loss of {loss.rows} records, these are {rows} records")
+            on = f"{loss.rows} records ('train {method_of(loss)}')"
+            problems.append(f"--loss: {name} is a loss of {on}, these are {rows} records")
         takes = options_of(loss)
         given = {k: _typed(k, v, takes[k], problems) for k, v in arguments.items() if k in takes}
         used |= given.keys()

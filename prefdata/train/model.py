@@ -30,7 +30,21 @@ def hidden_states(model: Any, batch: Batch) -> Tensor:
 def token_logps(model: Any, batch: Batch) -> Tensor:
     """Log-prob of each scored token, [N] in float32."""
     states = hidden_states(model, batch).index_select(0, batch.source)
-    found: Tensor = TokenLogps.apply(states, model.get_output_embeddings().weight, batch.labels)  # type: ignore[no-untyped-call]
+    return _through(model.get_output_embeddings(), states, batch.labels)
+
+
+def _through(head: Any, states: Tensor, labels: Tensor) -> Tensor:
+    """The log-probs as a call of the head's module. FSDP and ZeRO-3 gather a module's weight around its calls, and again for the backward
+    pass; read from outside, the weight is a part of itself."""
+    inner = getattr(head, "_fsdp_wrapped_module", head)
+    before = vars(inner).get("forward")
+    inner.forward = lambda hidden: TokenLogps.apply(hidden, inner.weight, labels)  # type: ignore[no-untyped-call]
+    try:
+        found: Tensor = head(states)
+    finally:
+        del inner.forward
+        if before is not None:
+            inner.forward = before
     return found
 
 

@@ -1,4 +1,4 @@
-"""Callbacks of the training loop: the epoch of our sampler, and the progress bar."""
+"""The callback of the training loop: the epoch of our sampler, and how far the training is."""
 
 from __future__ import annotations
 
@@ -24,4 +24,6 @@ class Report(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.progress:
             rate = (self.trainer.tokens_seen - self.before) / (time.monotonic() - self.started)
-            self.progress(state.global_step, state.max_steps, f"{rate:,.0f} tokens/s")
+            loss = self.trainer.last_line.get("loss")
+            words = [f"{rate:,.0f} tokens/s"] + ([] if loss is None else [f"loss {loss:.4f}"])
+            self.progress(state.global_step, state.max_steps, ", ".join(words))

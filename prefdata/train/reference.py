@@ -11,25 +11,34 @@ import os
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import torch
 
 from prefdata.io.write import replacing
+from prefdata.train.adapters import active_weights
 from prefdata.train.layout import laid_out
 from prefdata.train.model import token_logps
+from prefdata.train.processes import count, largest, rank, summed
 from prefdata.train.store import Store
 
-VERSION = b"reference 1\n"
+VERSION = b"reference 2\n"
+NO_MATTER = ("_name_or_path", "transformers_version", "architectures", "use_cache")
+"""What a configuration says that no log-prob depends on."""
 
 
 def key_of(store: Store, model: Any, layout: str, dtype: torch.dtype = torch.float32) -> str:
-    """Hash of tokens, weights, their type, the layout and the type of the computation, 64 hexadecimal digits."""
+    """Hash of tokens, weights, their type, the model's configuration, its active adapter, the layout and the type of the computation, 64
+    hexadecimal digits."""
     digest = hashlib.sha256(VERSION + f"{layout} {dtype}".encode())
+    config = {k: v for k, v in model.config.to_dict().items() if k not in NO_MATTER}
+    config["attention"] = model.config._attn_implementation
+    digest.update(orjson.dumps(config, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS))
     for name in ("prompt", "completions"):
         for chunk in store.table.column(name).chunks:
             for buffer in chunk.buffers():
                 digest.update(b"\n" if buffer is None else memoryview(buffer))
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in active_weights(model):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()
@@ -41,13 +50,14 @@ def reference_logps(
     """Log-probs of all completions' tokens by row: list<list<float32>> in the shape of `completions`. Taken from `folder` if they are there
     under this key; else computed with the model in evaluation mode, longest rows together, and kept."""
     path = os.path.join(folder, f"reference-{key_of(store, model, layout, dtype)[:32]}.arrow")
-    if os.path.exists(path):
+    if not largest(not os.path.exists(path)):
         return pa.ipc.open_file(pa.memory_map(path)).read_all().column("logps")
     found = computed(store, model, layout, budget=budget, dtype=dtype)
-    os.makedirs(folder, exist_ok=True)
     table = pa.table({"logps": found})
-    with replacing(path) as temporary, pa.OSFile(temporary, "wb") as f, pa.ipc.new_file(f, table.schema) as writer:
-        writer.write_table(table)
+    if not rank():
+        os.makedirs(folder, exist_ok=True)
+        with replacing(path) as temporary, pa.OSFile(temporary, "wb") as f, pa.ipc.new_file(f, table.schema) as writer:
+            writer.write_table(table)
     return table.column("logps")
 
 
@@ -57,8 +67,8 @@ def computed(store: Store, model: Any, layout: str, *, budget: int, dtype: torch
     model.eval()  # functional dropout of attention would stay active in training mode
     device = next(model.parameters()).device
     ends, offsets = store.completion_offsets()
-    out = np.empty(int(offsets[-1]), np.float32)
-    for rows in by_length(store.lengths, budget):
+    out = np.zeros(int(offsets[-1]), np.float32)
+    for rows in by_length(store.lengths, budget)[rank() :: count()]:
         groups = [store.group(i) for i in rows]
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
             values = token_logps(model, laid_out(groups, layout).to(device)).float().cpu().numpy()
@@ -68,7 +78,7 @@ def computed(store: Store, model: Any, layout: str, *, budget: int, dtype: torch
             out[begin:end] = values[at : at + end - begin]
             at += end - begin
     model.train(was_training)
-    inner = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(out))
+    inner = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(summed(torch.from_numpy(out)).numpy()))
     return pa.LargeListArray.from_arrays(pa.array(ends), inner)
 
 

@@ -52,5 +52,5 @@ class TrainResult:
         out += [f"    dropped {n:,}: {code}, {REASONS.get(code, code)}" for code, n in c["dropped"].items()]
         out += [f"  {n:,} {CUT[what]}" for what, n in self.cut.items() if n]
         shown = {**self.metrics, **self.eval}
-        out += [f"  {name} {value:.4f}" for name, value in shown.items() if "sources/" not in name]
+        out += [f"  {name} {value:.4g}" for name, value in shown.items() if "sources/" not in name]
         return out + [f"  alarm: {a}" for a in self.alarms]

@@ -14,20 +14,27 @@ import torch
 from prefdata.errors import PrefdataError, UsageError
 from prefdata.io.open import opened
 from prefdata.io.own import own_file
-from prefdata.train.arguments import arguments, compute_dtype, last_checkpoint
+from prefdata.train.adapters import as_reference, forget_reference, lora_numbers, tokenizer_of, with_lora
+from prefdata.train.arguments import arguments, check, compute_dtype, discard_checkpoints, last_checkpoint
 from prefdata.train.data import store_of
+from prefdata.train.ensemble import train_ensemble
 from prefdata.train.finish import finish
-from prefdata.train.load import choose_layout, load_model, with_lora
+from prefdata.train.list_task import ListTask
+from prefdata.train.load import LAYOUTS, choose_layout, load_model, name_heads, starting_model, write_merged
 from prefdata.train.memory import available, estimate
 from prefdata.train.mix import Mix, mix_of
 from prefdata.train.model import attach, scores, token_logps
 from prefdata.train.options import TrainOptions
+from prefdata.train.processes import begin, first, largest, rank
 from prefdata.train.progress import Report
+from prefdata.train.quiet import quiet
 from prefdata.train.reference import reference_logps
 from prefdata.train.result import TrainResult
 from prefdata.train.reward_task import RewardTask
+from prefdata.train.sensible import check_options
 from prefdata.train.store import Store, Tokenised, with_mismatched
 from prefdata.train.task import PolicyTask
+from prefdata.train.usable import usable
 
 Method = Literal["dpo", "rm", "kto", "sft"]
 Progress = Callable[[int, int, str], None]
@@ -45,26 +52,29 @@ class Needs(NamedTuple):
 
 
 METHODS: dict[str, Needs] = {
-    "dpo": Needs(("pair",), "lm", "dpo", 1e-6),
+    "dpo": Needs(("pair", "listwise"), "lm", "dpo", 1e-6),
     "kto": Needs(("binary",), "lm", "kto", 1e-6),
     "sft": Needs(("pair", "binary"), "lm", "sft", 1e-5),
     "rm": Needs(("pair", "listwise"), "score", "", 1e-5),
 }
 
 
+@quiet()
 def train(method: Method, data: list[str] | str, out: str, options: TrainOptions, progress: Progress | None = None) -> TrainResult:
-    """Train a model on records and write it to the folder `out`. Running it again goes on from the last whole checkpoint.
+    """Train a model on records and write it to the folder `out`. Running it again goes on from the last whole checkpoint. Several processes
+    that a launcher has started (`accelerate launch`) train it together; all get the result, the first one writes.
 
     Raises UsageError, InputError; PrefdataError when a self-check at the start fails.
     """
     started = time.monotonic()
     paths = [data] if isinstance(data, str) else data
     needs = METHODS[method]
-    answers = _answers(paths, method)
-    rows: Literal["pair", "binary"] = "binary" if method == "kto" else "pair"
-    mix = mix_of(options.loss or {needs.loss: 1.0}, options.loss_args, rows, options.seed) if needs.loss else None
-    _same_training(out, method, options)
-    store, found = _store(paths, answers, mix, options, out, limit=options.limit)
+    device = begin()
+    tell = progress or (lambda done, of, words: None)
+    tell(0, 0, "reading and tokenising")
+    if options.ensemble and method == "rm":
+        return train_ensemble(train, paths, out, options, progress)
+    answers, mix, (store, found), evaluated = first(lambda: _prepared(paths, method, options, out))
     counts = {
         "read": found.table.num_rows + sum(found.dropped.values()),
         "kept": store.size,
@@ -73,20 +83,23 @@ def train(method: Method, data: list[str] | str, out: str, options: TrainOptions
     }
     result = TrainResult(out, method, counts, dict(found.cut))
     torch.manual_seed(options.seed)
-    model = load_model(options.model, head=needs.head, dtype=compute_dtype(options) if options.lora else torch.float32)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device)
+    model = starting_model(options, head=needs.head, heads=max(1, len(options.aspects)))
+    name_heads(model, options.aspects)
+    if not options.load_4bit:  # which are on the GPU, and stay as they are
+        model.to(device)
     ends = {int(store.lengths.argmax()), int(store.lengths.argmin())}
-    result.layout = choose_layout(model, [store.group(i) for i in sorted(ends)], options.layout, needs.head)
+    chosen = choose_layout(model, [store.group(i) for i in sorted(ends)], options.layout, needs.head)
+    result.layout = LAYOUTS[largest(LAYOUTS.index(chosen))]
     budget = options.micro_tokens or MICRO_TOKENS
     checkpointing = _checkpointing(model, options, min(budget, int(store.lengths.sum())), device, store, result)
     if options.dry_run:
         result.seconds = round(time.monotonic() - started, 3)
         return result
-    evaluated = None if options.eval_data is None else _store([options.eval_data], answers, mix, options, out, limit=None)[0]
+    tell(0, 0, "log-probs of the reference")
     reference = _references(model, mix, [store, evaluated], options, result.layout, out, budget)
     if options.lora:
         model = with_lora(model, options, needs.head)
+    forget_reference(model)
     attach(model, token_logps if needs.head == "lm" else scores)
     task = _task(store, mix, result.layout, reference[0], answers, options)
     eval_task = None if evaluated is None else _task(evaluated, mix, result.layout, reference[1], answers, options)
@@ -94,8 +107,34 @@ def train(method: Method, data: list[str] | str, out: str, options: TrainOptions
     args = arguments(options, out, needs.learning_rate, evaluated=eval_task is not None, checkpointing=checkpointing)
     _run(model, task, eval_task, args, options, budget, progress, result)
     result.seconds = round(time.monotonic() - started, 3)
-    finish(result, paths, options, store)
+    if not rank():
+        finish(result, paths, options, store)
     return result
+
+
+class Prepared(NamedTuple):
+    """What is tokenised of the records, the loss, and the token stores."""
+
+    answers: str
+    mix: Mix | None
+    store: tuple[Store, Tokenised]
+    held_out: Store | None
+
+
+def _prepared(paths: list[str], method: Method, options: TrainOptions, out: str) -> Prepared:
+    """All that can be wrong with options and records is found here."""
+    needs = METHODS[method]
+    check(options)
+    answers = _answers(paths, method)
+    check_options(method, options, answers)
+    rows = "binary" if method == "kto" else "listwise" if answers == "listwise" else "pair"
+    default = {"dpo-pl" if rows == "listwise" else needs.loss: 1.0}
+    mix = mix_of(options.loss or default, options.loss_args, rows, options.seed) if needs.loss else None
+    _same_training(out, method, options)
+    store = _store(paths, answers, mix, options, out, limit=options.limit)
+    measured = options.eval_data is not None and not options.dry_run
+    held_out = _store([str(options.eval_data)], answers, mix, options, out, limit=None)[0] if measured else None
+    return Prepared(answers, mix, store, held_out)
 
 
 def _answers(paths: list[str], method: str) -> str:
@@ -124,7 +163,7 @@ def _same_training(out: str, method: str, options: TrainOptions) -> None:
             raise UsageError(
                 f"{out} holds a training with other options ({', '.join(differ)}); name another folder, or --force to begin anew"
             )
-    if not options.dry_run:
+    if not options.dry_run and not rank():
         os.makedirs(out, exist_ok=True)
         with open(path, "wb") as f:
             f.write(orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -135,8 +174,9 @@ def _store(
 ) -> tuple[Store, Tokenised]:
     how = {"max_length": options.max_length, "truncate": options.truncate}
     records = {"chosen": "pair", "desirable": "binary"}.get(answers, answers)
-    tokenizer = options.tokenizer or options.model
-    store, found = store_of(paths, records, tokenizer, os.path.join(out, "cache"), answers=answers, limit=limit, **how)
+    store, found = store_of(paths, records, tokenizer_of(options), os.path.join(out, "cache"), answers=answers, limit=limit, **how)
+    found = usable(found, answers, margins=mix is not None and mix.margins, aspects=list(options.aspects))
+    store = Store(found.table)
     if not store.size:
         raise UsageError(f"{', '.join(paths)}: nothing is left to train on: {dict(found.dropped)}")
     if mix is not None and mix.mismatched:
@@ -147,8 +187,10 @@ def _store(
 def _checkpointing(model: Any, options: TrainOptions, tokens: int, device: torch.device, store: Store, result: TrainResult) -> bool:
     """Whether activations are computed again in the backward pass; the plan of a dry run."""
     width = compute_dtype(options).itemsize
-    needed = {c: estimate(model, tokens, bytes_per_number=width, checkpointing=c) for c in (False, True)}
+    trained = lora_numbers(model, options.lora) if options.lora else None
+    needed = {c: estimate(model, tokens, bytes_per_number=width, checkpointing=c, trained=trained) for c in (False, True)}
     chosen = {"on": True, "off": False}.get(options.gradient_checkpointing, needed[False].total > 0.9 * available(device))
+    chosen = bool(largest(chosen))
     if options.dry_run:
         steps = options.max_steps or ceil(store.size / options.batch * options.epochs)
         result.plan = [
@@ -164,14 +206,21 @@ def _references(
 ) -> list[Any]:
     if mix is None or not mix.reference:
         return [None for _ in stores]
-    other = model if options.reference is None else load_model(options.reference, head="lm", dtype=torch.float32).to(model.device)
-    cache = os.path.join(out, "cache")
-    return [None if s is None else reference_logps(s, other, cache, layout, budget=budget, dtype=compute_dtype(options)) for s in stores]
+    cache, dtype = os.path.join(out, "cache"), compute_dtype(options)
+    with as_reference(model, options) as here:
+        other = here
+        if other is None:
+            assert options.reference is not None
+            other = load_model(options.reference, head="lm", dtype=torch.float32).to(model.device)
+        return [None if s is None else reference_logps(s, other, cache, layout, budget=budget, dtype=dtype) for s in stores]
 
 
 def _task(store: Store, mix: Mix | None, layout: str, reference: Any, answers: str, options: TrainOptions) -> Any:
     if mix is None:
-        return RewardTask(store, layout, kind=answers, soft=not options.hard_labels, center=options.center)
+        how: dict[str, Any] = {"soft": not options.hard_labels, "center": options.center, "aspects": options.aspects}
+        return RewardTask(store, layout, kind=answers, **how)
+    if answers == "listwise":
+        return ListTask(store, mix, layout, reference)
     return PolicyTask(store, mix, layout, reference, soft=not options.hard_labels, ld_alpha=options.ld_alpha)
 
 
@@ -202,14 +251,20 @@ def _run(
 
     from prefdata.train.trainer import PrefdataTrainer
 
-    words = AutoTokenizer.from_pretrained(options.tokenizer or options.model)
+    words = AutoTokenizer.from_pretrained(tokenizer_of(options))
     trainer = PrefdataTrainer(task, eval_task, batch=options.batch, micro_tokens=budget, model=model, args=args, processing_class=words)
     trainer.add_callback(Report(trainer, progress))
     last = None if options.force else last_checkpoint(result.out)
+    if options.force and not rank():
+        discard_checkpoints(result.out)
     result.resumed_at = trainer.go_on_from(last)
     trainer.train(resume_from_checkpoint=last)
-    trainer.save_model(result.out)
-    result.eval = trainer.evaluate() if eval_task is not None else {}
+    trainer.save_whole(result.out)
+    if options.merge and not rank():
+        write_merged(result.out, options, words, "score" if result.method == "rm" else "lm")
+    step, result.eval = trainer.measured
+    if eval_task is not None and (step != trainer.state.global_step or options.save_best):  # the best weights are those of another step
+        result.eval = trainer.evaluate()
     result.steps, result.tokens = trainer.state.global_step, trainer.tokens_seen
     result.metrics, result.alarms = trainer.last_line, trainer.alarms
-    result.worst = trainer.worst.top()
+    result.worst = trainer.highest_losses()

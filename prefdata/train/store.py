@@ -16,7 +16,8 @@ import polars as pl
 import pyarrow as pa
 
 from prefdata.errors import InputError, UsageError
-from prefdata.tokens.tokenizer import Loaded, load, rendered
+from prefdata.tokens.tokenizer import Loaded, ended, load, rendered
+from prefdata.train.aspects import of_list, of_pair
 from prefdata.train.layout import Group, Ids
 
 Truncate = Literal["drop", "prompt", "completion"]
@@ -29,6 +30,9 @@ REASONS = {
     "too-long": "longer than --max-length (--truncate prompt|completion cuts it instead)",
     "empty-completion": "no token of a completion is left",
     "equal-completions": "chosen and rejected are the same tokens",
+    "no-margin": "no positive margin, and no scores of both answers, which the loss needs",
+    "no-order": "no two candidates have different scores or ranks",
+    "no-aspect": "nobody compared or scored the answers on one of the aspects",
 }
 """Why a record is not trained on."""
 
@@ -43,6 +47,8 @@ SCHEMA = pa.schema(
         ("margin", pa.float64()),
         ("weight", pa.float64()),
         ("label", pa.bool_()),
+        ("gap", pa.float64()),
+        ("aspects", pa.list_(pa.struct([("name", pa.string()), ("values", pa.list_(pa.float64()))]))),
     ]
 )
 BATCH = 256
@@ -164,11 +170,10 @@ def _table(
 
 def _ended(completion: str, loaded: Loaded, out: Tokenised) -> str:
     """The completion up to its end-of-sequence token; white space that a template puts behind is not learnt."""
-    text = completion.rstrip()
-    if text.endswith(tuple(loaded.ends)):
-        return text
-    out.cut["eos"] += 1
-    return completion + (loaded.special.get("eos_token") or sorted(loaded.ends)[0])
+    text = ended(loaded, completion)
+    if text != completion.rstrip():
+        out.cut["eos"] += 1
+    return text
 
 
 def _fitting(group: Group, max_length: int | None, truncate: Truncate, out: Tokenised) -> Group | str:
@@ -196,12 +201,25 @@ def _unfit(group: Group, kind: str) -> str | None:
 
 
 def _line(row: dict[str, Any], kind: str, group: Group) -> dict[str, Any]:
-    scores = [c["score"] for c in row["completions"]] if kind == "listwise" else []
-    if kind == "listwise" and any(s is None for s in scores):
-        ranks = [c["rank"] for c in row["completions"]]
-        scores = [] if any(r is None for r in ranks) else [-r for r in ranks]
+    """`gap` and `aspects` are what annotations say (`aspects.py`): of a pair one number per aspect, of a list one per candidate."""
     plain = {name: row.get(name) for name in ("id", "source", "p_chosen", "margin", "weight", "label")}
-    return {**plain, "prompt": group.prompt, "completions": list(group.completions), "scores": scores}
+    out = {**plain, "prompt": group.prompt, "completions": list(group.completions), "scores": [], "gap": None, "aspects": []}
+    if kind == "listwise":
+        out["scores"] = _scores(row["completions"])
+        said = of_list(row.get("annotations"), [c["id"] for c in row["completions"]])
+        out["aspects"] = [{"name": name, "values": values} for name, values in sorted(said.items())]
+    elif kind == "pair":
+        labels, out["gap"] = of_pair(row.get("annotations"))
+        out["aspects"] = [{"name": name, "values": [value]} for name, value in sorted(labels.items())]
+    return out
+
+
+def _scores(completions: list[dict[str, Any]]) -> list[float | None]:
+    """The scores of candidates, None for those without one; minus their ranks where no two have scores."""
+    scores = [c["score"] for c in completions]
+    if sum(s is not None for s in scores) > 1:
+        return scores
+    return [None if c["rank"] is None else -c["rank"] for c in completions]
 
 
 def with_mismatched(table: pa.Table, seed: int) -> pa.Table:

@@ -6,6 +6,7 @@ Values are [B, K]: K log-probs (or scores) per row. Columns are named, [B] each,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,12 @@ from prefdata.train.mix import Mix
 from prefdata.train.store import Store
 
 Columns = dict[str, Tensor]
+HARD = {
+    "aot": "compares sorted margins and not pairs",
+    "aot-unpaired": "compares sorted margins and not pairs",
+    "odpo": "takes the scores' distance, which has no opposite",
+}
+"""Losses that have no soft labels, and why."""
 
 
 class Part(NamedTuple):
@@ -48,11 +55,12 @@ class PolicyTask:
         }
         p_chosen = store.numbers("p_chosen", 1.0)
         if self.paired and soft and (p_chosen < 1).any():
-            if any(p.name.startswith("aot") for p in mix.parts):
-                raise UsageError(
-                    "--loss aot compares sorted margins and not pairs, so it cannot use soft labels (p_chosen); add --hard-labels"
-                )
+            for part in mix.parts:
+                if part.name in HARD:
+                    raise UsageError(f"--loss {part.name} {HARD[part.name]}, so it cannot use soft labels (p_chosen); add --hard-labels")
             self.constants["p_chosen"] = p_chosen
+        if mix.margins:
+            self.constants["margin"] = store.numbers("margin", 0.0)
         if not self.paired:
             self.constants["label"] = store.numbers("label", 0)
         self.reference = None if reference is None else self._summed(reference)
@@ -82,6 +90,8 @@ class PolicyTask:
         if self.paired:
             r = values.shape[1] - 1  # SFT has chosen answers alone
             x = Pairs(values[:, 0], values[:, r], reference[0], reference[r], columns["length0"], columns[f"length{r}"])
+            if "margin" in columns:
+                x = replace(x, score_chosen=columns["margin"], score_rejected=zeros)
             found = self.mix.pairs(x, columns.get("p_chosen"))
             if tally is not None:
                 of_pairs(tally, x, self.mix.beta, found, self.reference is not None, columns["source"], self.sources)
@@ -108,20 +118,28 @@ class PolicyTask:
 
     def _summed(self, tokens: Any) -> Any:
         """The reference's log-probs of completions, [rows, K], from those of tokens."""
-        flat = tokens.combine_chunks() if hasattr(tokens, "combine_chunks") else tokens
-        ends, inner = flat.offsets.to_numpy(), flat.values
-        offsets, values = inner.offsets.to_numpy(), torch.from_numpy(inner.values.to_numpy().copy())
-        lengths = torch.from_numpy(np.diff(offsets))
-        owner = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-        if self.ld_alpha is not None:
-            values = values * self._ld_weights(lengths, owner)
-        return sums(values, owner, len(lengths)).view(len(ends) - 1, -1).numpy()
+        weights = None if self.ld_alpha is None else self._ld_weights
+        found, ends = summed(tokens, weights)
+        return found.view(len(ends) - 1, -1).numpy()
 
     def _ld_weights(self, lengths: Tensor, owner: Tensor) -> Tensor:
         """1 for the tokens up to the length of the pair's shorter completion, α beyond (LD-DPO)."""
         shorter = lengths.view(-1, 2).min(1).values.repeat_interleave(2)
         place = torch.arange(len(owner), device=owner.device) - (lengths.cumsum(0) - lengths)[owner]
         return torch.where(place < shorter[owner], 1.0, float(self.ld_alpha or 0.0))
+
+
+def summed(tokens: Any, weights: Any = None) -> tuple[Tensor, Any]:
+    """Log-probs of all completions, one after the other, from list<list<float32>> of their tokens; and where each row's begin. `weights` of
+    the tokens are a function of the completions' lengths and each token's completion."""
+    flat = tokens.combine_chunks() if hasattr(tokens, "combine_chunks") else tokens
+    ends, inner = flat.offsets.to_numpy(), flat.values
+    values = torch.from_numpy(inner.values.to_numpy().copy())
+    lengths = torch.from_numpy(np.diff(inner.offsets.to_numpy()))
+    owner = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+    if weights is not None:
+        values = values * weights(lengths, owner)
+    return sums(values, owner, len(lengths)), ends
 
 
 def gathered(values: Tensor, columns: Columns, accelerator: Any) -> tuple[Tensor, Columns, slice]:

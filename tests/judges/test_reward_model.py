@@ -73,7 +73,8 @@ def test_the_score_is_that_of_the_model(folder: Path) -> None:
     rm = reward_model.load(str(folder))
     row = pair(0, 5, 1)
     text = "<user>question 0</s><assistant>quality 5 c</s>"
-    ids = rm.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    words = transformers.AutoTokenizer.from_pretrained(folder)
+    ids = words(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         expected = rm.model(input_ids=ids).logits[0, 0].item()
     assert scores(rm, [row])[0] == pytest.approx(expected, abs=1e-5)
@@ -158,7 +159,7 @@ def test_folders_that_are_no_reward_models(folder: Path, tmp_path: Path) -> None
             reward_model.load(str(judge))
         return str(e.value)
 
-    assert "no folder with a config.json" in refused("OpenAssistant/reward-model")
+    assert "no such folder; names of models are not looked up" in refused("OpenAssistant/reward-model")
     code = shutil.copytree(folder, tmp_path / "code")
     (code / "config.json").write_text(json.dumps({**json.loads((folder / "config.json").read_text()), "auto_map": {"AutoModel": "x.Y"}}))
     assert "code of its own" in refused(code)

@@ -82,11 +82,13 @@ class Unpaired:
 
 @dataclass(frozen=True)
 class Lists:
-    """K candidates of one prompt: tensors of shape [K]."""
+    """K candidates of one prompt, or of B prompts with K each: tensors of shape [..., K]. Rewards are better when higher."""
 
     logps: Tensor
     ref_logps: Tensor
     rewards: Tensor
+    lengths: Tensor | None = None
+    """Number of tokens, for losses of means."""
 
     @property
     def u(self) -> Tensor:

@@ -27,6 +27,11 @@ def dpo(x: Pairs, *, beta: float = 0.1, label_smoothing: float = 0.0) -> Tensor:
     return -(1 - label_smoothing) * ls(z) - label_smoothing * ls(-z)
 
 
+def sdpo(x: Pairs, *, beta: float = 0.1) -> Tensor:
+    """−ls(βD) with the model of the stage before as reference, stage by stage (sDPO, arXiv:2403.19270): DPO by the reference's name."""
+    return dpo(x, beta=beta)
+
+
 def robust(x: Pairs, *, beta: float = 0.1, label_smoothing: float = 0.1) -> Tensor:
     """[−(1−ε) ls(βD) + ε ls(−βD)]/(1−2ε): unbiased under flips at rate ε < ½ (arXiv:2403.00409). It can be negative."""
     z = beta * x.D
@@ -152,6 +157,12 @@ def odpo(x: Pairs, *, beta: float = 0.1, alpha: float = 1.0) -> Tensor:
     if x.score_chosen is None or x.score_rejected is None:
         raise ValueError("odpo needs scores of both answers")
     return -ls(beta * x.D - alpha * torch.log(x.score_chosen - x.score_rejected))
+
+
+def wpo(x: Pairs, *, beta: float = 0.1) -> Tensor:
+    """−w ls(βD), w = exp(m_c) exp(m_r) without gradient: pairs that the policy would write count more (arXiv:2406.11827, without the
+    alignment of sampled and greedy tokens)."""
+    return torch.exp(x.mean_chosen + x.mean_rejected).detach() * dpo(x, beta=beta)
 
 
 def rpo(x: Pairs, *, beta: float = 0.1, alpha: float = 1.0) -> Tensor:

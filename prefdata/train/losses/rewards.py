@@ -41,6 +41,14 @@ def plackett_luce(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     return torch.where(places, rest - filled, torch.zeros_like(scores)).sum(-1)
 
 
+def plackett_luce_by(values: Tensor, scores: Tensor) -> Tensor:
+    """Σ over candidates i of log(1 + Σ over j worse than i of e^(v_j − v_i)), [..., K] to [...]: Plackett–Luce in the order of `scores`, in
+    which candidates of equal score are not compared with each other, and those without one (NaN) with none."""
+    worse = scores[..., :, None] > scores[..., None, :]
+    gaps = (values[..., None, :] - values[..., :, None]).masked_fill(~worse, -1e30)  # not −inf: its gradient is nan
+    return torch.logsumexp(torch.cat([torch.zeros_like(gaps[..., :1]), gaps], -1), -1).sum(-1)
+
+
 def odin(
     quality: Tensor, length_head: Tensor, lengths: Tensor, w_quality: Tensor, w_length: Tensor, *, length: float = 1.0, ortho: float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor]:
