@@ -47,7 +47,7 @@ def overridden(known: Mapping[str, Any], given: Sequence[str], path: str) -> dic
 def filled(value: Any, variables: Mapping[str, Any], said: Mapping[str, Any]) -> Given:
     """The value with its variables. A text that is nothing but one variable becomes the variable's value, number or list.
 
-    Raises KeyError with the name of an unknown variable, ValueError for a list in the middle of a text.
+    Raises KeyError with the name of an unknown variable, ValueError for one without a value (null) and for a list in the middle of a text.
     """
     if isinstance(value, list):
         parts = [filled(v, variables, said) for v in value]
@@ -66,6 +66,9 @@ def filled(value: Any, variables: Mapping[str, Any], said: Mapping[str, Any]) ->
     for name in names:
         if name not in variables:
             raise KeyError(name)
+    missing = [n for n in names if variables[n] is None]
+    if missing:
+        raise ValueError(f"give {', '.join(f'{n}=...' for n in missing)}, as the recipe has no value for it")
     here = any(n in said for n in names)
     if NAME.fullmatch(value):
         return Given(variables[names[0]], here)
@@ -75,4 +78,4 @@ def filled(value: Any, variables: Mapping[str, Any], said: Mapping[str, Any]) ->
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -98,7 +98,9 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 def test_variables() -> None:
     known = {"n": 3, "names": ["a", "b"], "on": True, "none": None}
     assert filled("${n}", known, {}) == Given(3, False)
-    assert filled("x-${n}-${on}${none}", known, {"n": 3}) == Given("x-3-true", True)
+    assert filled("x-${n}-${on}", known, {"n": 3}) == Given("x-3-true", True)
+    with pytest.raises(ValueError, match="give none=..."):
+        filled("${none}", known, {})
     assert filled(["${names}", "c"], known, {}).value == ["a", "b", "c"]
     assert filled({"k": ["${n}"]}, known, {}).value == {"k": [3]}
     assert overridden(known, ["n=4", "on=no", "names=[x]", "none=a: b: c"], "f") == {"n": 4, "on": False, "names": ["x"], "none": "a: b: c"}
