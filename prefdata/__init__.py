@@ -29,11 +29,29 @@ __all__ = [
     "read",
     "revise",
     "run_recipe",
+    "sample",
+    "score",
+    "select",
     "train_model",
     "validate",
 ]
 
-_API = ("convert", "eval_judge", "eval_rm", "export", "generate", "label", "read", "revise", "run_recipe", "train_model", "validate")
+_API = (
+    "convert",
+    "eval_judge",
+    "eval_rm",
+    "export",
+    "generate",
+    "label",
+    "read",
+    "revise",
+    "run_recipe",
+    "sample",
+    "score",
+    "select",
+    "train_model",
+    "validate",
+)
 
 
 def __getattr__(name: str) -> Any:

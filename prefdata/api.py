@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from prefdata.exporters.run import ExportResult
     from prefdata.judges.revise import Done as Revised
     from prefdata.judges.run import Done
+    from prefdata.llm.estimate import Estimate
     from prefdata.recipe.result import RecipeResult
     from prefdata.sampling.generate import Done as Generated
+    from prefdata.sampling.sample import SampleResult
+    from prefdata.sampling.score import Done as Scored
+    from prefdata.sampling.select_result import SelectResult
     from prefdata.train.result import TrainResult
 
 
@@ -108,6 +112,35 @@ def generate(data: str | list[str], out: str, **options: Any) -> Generated:
     return run(data, out, checked(GenerateOptions, options))
 
 
+def score(data: str | list[str], out: str, **options: Any) -> Scored:
+    """Score every answer of records; see `prefdata score --help` for the options.
+
+    Returns the account; `result.exit_code` is 1 when rows were rejected or scores are missing. With dry_run=True it is the estimate. Raises
+    UsageError, InputError, ProviderError and BudgetError (the same call goes on from the journal).
+
+        result = prefdata.score("candidates.parquet", "scored.parquet", reward_model="./reward-model")
+        result.scores["decided"]  # 824
+    """
+    from prefdata.sampling.score import score as run
+    from prefdata.sampling.score_options import ScoreOptions
+
+    return run(data, out, checked(ScoreOptions, options))
+
+
+def select(data: str | list[str], out: str, **options: Any) -> SelectResult:
+    """Select pairs or answers from lists of scored candidates; see `prefdata select --help` for the options.
+
+    Returns the account; `result.exit_code` is 1 when rows were rejected. Raises UsageError, InputError.
+
+        result = prefdata.select("scored.parquet", "pairs.parquet", method="rso", k=8, beta=0.5)
+        result.figures["gain"]  # {"prompts": 98, "mean": 0.41, "low": 0.32, "high": 0.5}
+    """
+    from prefdata.sampling.select import select as run
+    from prefdata.sampling.select_options import SelectOptions
+
+    return run(data, out, checked(SelectOptions, options))
+
+
 def eval_judge(data: str | list[str], **options: Any) -> EvalJudgeResult:
     """Measure the judges of labelled records against gold; see `prefdata eval judge --help` for the options.
 
@@ -149,6 +182,20 @@ def train_model(method: Literal["dpo", "rm", "kto", "sft"], data: str | list[str
     from prefdata.train.run import train as run
 
     return run(method, data, out, checked(TrainOptions, options))
+
+
+def sample(data: str | list[str], out: str, **options: Any) -> SampleResult | Estimate:
+    """Rejection sampling: generate candidates, score them, select; see `prefdata sample --help` for the options.
+
+    Returns the accounts of the three steps. Raises UsageError, InputError, ProviderError and BudgetError (the same call goes on).
+
+        result = prefdata.sample("prompts.jsonl", "pairs.parquet", policy="hf:./model", n=8, reward_model="./rm", select="rso")
+        result.counts  # {"read": 100, "kept": 93, "dropped": {"tie": 7}, "rejected": {}}
+    """
+    from prefdata.sampling.sample import sample as run
+    from prefdata.sampling.sample_options import SampleOptions
+
+    return run(data, out, checked(SampleOptions, options))
 
 
 def run_recipe(recipe: str, out: str | None = None, vars: dict[str, Any] | None = None, **options: Any) -> RecipeResult:

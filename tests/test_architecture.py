@@ -23,7 +23,7 @@ LEVEL = {
     "tokens": 3,
     "readers": 3,
     "llm": 3,
-    "graders": 3,
+    "graders": 4,
     "rewards": 4,
     "checks": 5,
     "conversion": 5,

@@ -88,7 +88,12 @@ def pairs(out: Path, sizes: Any, vocabulary: int) -> None:
     prefdata.convert(str(raw), str(out), to="pair", force=True)
 
 
-def weights(s: Shape) -> tuple[int, int]:
-    """Weights that multiply every token, and those of the head."""
+def work(s: Shape, sizes: Any, *, head: bool) -> float:
+    """Floating-point operations that steps over these pairs need at least, forward and backward: 6 for each weight and token, prompts once,
+    the head at the tokens of answers alone, and 12 for each visible pair of tokens and hidden number."""
     kv = s.hidden * s.kv_heads // s.heads
-    return s.layers * (2 * s.hidden * (s.hidden + kv) + 3 * s.hidden * s.inner), s.hidden * s.vocabulary
+    body = s.layers * (2 * s.hidden * (s.hidden + kv) + 3 * s.hidden * s.inner)
+    prompt, *answers = sizes.T.astype(float)
+    seen = prompt**2 / 2 + sum(n * prompt + n**2 / 2 for n in answers)
+    scored = s.hidden * s.vocabulary * sum(answers).sum() if head else 0.0
+    return float(6 * (body * sizes.sum() + scored) + 12 * s.layers * s.hidden * seen.sum())

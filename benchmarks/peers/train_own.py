@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import child
+import transformers.models.qwen2.modeling_qwen2  # noqa: F401 - so that imports are done when the clock is made
 from train_clock import Clock
 
+import prefdata.train.trainer  # noqa: F401
 from prefdata.train import run
 from prefdata.train.options import TrainOptions
 

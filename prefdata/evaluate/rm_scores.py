@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.compute as pc
 import torch
-from torch import Tensor
 
 from prefdata.errors import UsageError
 from prefdata.evaluate.rm_options import EvalRmOptions
@@ -16,15 +15,15 @@ from prefdata.evaluate.rm_tokens import Encoded
 from prefdata.judges.agreement import Numbers
 from prefdata.rewards.folder import ModelFolder
 from prefdata.rewards.load import quiet
+from prefdata.rewards.scores import Room, forward, in_batches
 from prefdata.train.head import sums
-from prefdata.train.layout import Group, laid_out, padded
-from prefdata.train.load import LAYOUTS, choose_layout, load_model, own_answer
-from prefdata.train.model import scores, token_logps
+from prefdata.train.layout import laid_out
+from prefdata.train.load import choose_layout, load_model, own_answer
+from prefdata.train.model import token_logps
 from prefdata.train.reference import by_length
+from prefdata.train.scoring import group_scores, layout_of, texts_of
 
 Progress = Callable[[int], None]
-AGREE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
-"""By which share of the largest score a layout may differ from the model's own forward."""
 
 
 class Rewards(NamedTuple):
@@ -73,52 +72,31 @@ def _output(folder: ModelFolder, options: EvalRmOptions) -> int:
     return options.head or 0
 
 
-@torch.no_grad()
 def classified(model: Any, pairs: Encoded, output: int, budget: int, progress: Progress | None = None) -> tuple[Numbers, str]:
     """Scores [N, 2] and the layout: the fastest that gives the model's own answer, or `own`, its own forward on padded rows."""
+    config = model.config.get_text_config()
     if pairs.ending == "eos" and hasattr(model, "score"):
-        model.config.get_text_config().pad_token_id = None  # else an end that is also the padding would be passed over
-    store = pairs.store
-    order = by_length(store.lengths, budget)
-    ends = [store.group(i) for i in {order[0][0], order[-1][-1]}]
-    layout = _layout(model, ends, pairs.typed, output)
-    out = np.empty((store.size, 2))
-    for rows in order if layout != "own" else by_length(2 * store.lengths, budget):
-        groups = [store.group(i) for i in rows]
-        said = _own(model, groups, pairs.typed) if layout == "own" else scores(model, laid_out(groups, layout).to(model.device))
-        out[rows] = said[:, output].double().cpu().numpy().reshape(-1, 2)
+        config.pad_token_id = None  # else an end that is also the padding would be passed over
+    store, pad = pairs.store, config.pad_token_id
+    order = np.argsort(store.lengths, kind="stable")
+    layout = "own" if pairs.typed else layout_of(model, [store.group(i) for i in {int(order[0]), int(order[-1])}], pad)
+    out, room = np.full((store.size, 2), np.nan), Room(budget)
+
+    def done(rows: list[int], said: Any) -> None:
+        out[rows] = said[:, output].reshape(-1, 2)
         if progress:
             progress(len(rows))
+
+    if layout != "own":
+        group_scores(model, store.lengths, store.group, layout, room, done)
+    else:
+        in_batches(
+            2 * store.lengths,
+            room,
+            lambda rows: done(rows, forward(model, [t for i in rows for t in texts_of(store.group(i), pairs.typed)], pad)),
+            padded=False,
+        )
     return out, layout
-
-
-def _layout(model: Any, groups: list[Group], typed: bool, output: int) -> str:
-    """Compared on a few texts, each alone as the model's own forward reads it."""
-    alone = [Group(g.prompt, [c]) for g in groups for c in g.completions]
-    own = torch.cat([_own(model, [g], typed) for g in alone])[:, output]
-    for layout in LAYOUTS if not typed and all(len(g.prompt) for g in groups) else ():
-        try:
-            found = scores(model, laid_out(groups, layout).to(model.device))[:, output]
-        except (TypeError, ValueError, NotImplementedError, AttributeError):
-            continue  # a model without places that could be told where its tokens stand
-        if float((found - own).abs().max()) <= 1e-6 + AGREE[model.dtype] * float(own.abs().max()):
-            return layout
-    return "own"
-
-
-def _own(model: Any, groups: list[Group], typed: bool) -> Tensor:
-    """The logits of the model's own forward, [completions, outputs], with its padding token; without one each text alone."""
-    pad = model.config.get_text_config().pad_token_id
-    if pad is None and sum(len(g.completions) for g in groups) > 1:
-        return torch.cat([_own(model, [Group(g.prompt, [c])], typed) for g in groups for c in g.completions])
-    batch = padded(groups).to(model.device)
-    more = {}
-    if typed and getattr(model.config, "type_vocab_size", 0) > 1:
-        begins = torch.tensor([len(g.prompt) for g in groups for _ in g.completions], device=model.device)
-        places = torch.arange(batch.ids.shape[1], device=model.device)
-        more["token_type_ids"] = (places >= begins[:, None]).long() * batch.mask
-    found: Tensor = model(input_ids=batch.ids.masked_fill(batch.mask == 0, pad or 0), attention_mask=batch.mask, **more).logits
-    return found.float()
 
 
 @torch.no_grad()

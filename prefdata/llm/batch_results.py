@@ -137,7 +137,9 @@ def _asked(folder: str) -> Asked:
             for number, line in enumerate(f, 1):
                 try:
                     row = orjson.loads(line)
-                    out[bytes.fromhex(row["custom_id"])] = most(len(line), row["body"]["max_tokens"])
+                    out[bytes.fromhex(row["custom_id"])] = most(
+                        len(line), row["body"].get("max_tokens") or row["body"]["max_completion_tokens"]
+                    )
                 except (ValueError, KeyError, TypeError):
                     raise InputError(f"{path}:{number}: not a request as --batch export writes them; export again") from None
     return out

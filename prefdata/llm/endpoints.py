@@ -18,6 +18,7 @@ from prefdata.llm.outcome import RETRIED
 from prefdata.llm.pace import Named, Pace
 from prefdata.llm.request import Request
 
+CHAT = "/chat/completions"
 SHORTEST_SECRET = 8
 """Characters of the shortest key that is looked for in texts: local servers are given keys like `EMPTY`, which answers may contain."""
 
@@ -30,6 +31,8 @@ class Pool:
     provider: str = "openai"
     api_version: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
+    path: str = CHAT
+    """What of the server is asked."""
 
 
 def pool_of(options: ClientOptions) -> Pool:
@@ -37,7 +40,7 @@ def pool_of(options: ClientOptions) -> Pool:
 
 
 def address(pool: Pool, base: str, model: str) -> str:
-    """Where a model's chat completions are. Raises UsageError for an address that cannot be one."""
+    """Where a model's chat completions are, or what else a pool asks for. Raises UsageError for an address that cannot be one."""
     parts = urlsplit(base)
     try:
         fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
@@ -49,7 +52,9 @@ def address(pool: Pool, base: str, model: str) -> str:
         raise UsageError("--base-url: has a name or a password in it; keys come from the environment only (--api-key-env)")
     if parts.query or parts.fragment:
         raise UsageError(f"--base-url {base}: ends with '?' or '#'; give the address up to /v1 (Azure: and --api-version)")
-    base = base.rstrip("/").removesuffix("/chat/completions")
+    if pool.path != CHAT:  # servers of other interfaces have them at their root
+        return base.rstrip("/").removesuffix(pool.path).removesuffix("/v1") + pool.path
+    base = base.rstrip("/").removesuffix(CHAT)
     if pool.provider == "azure":
         base = base.removesuffix("/openai/v1").removesuffix("/openai")
         if pool.api_version:

@@ -62,7 +62,7 @@ def outcome(status: int, body: bytes, reply: Reply) -> str:
 
 def _answer(reply: Reply) -> str:
     try:
-        choices = reply.body.get("choices")
+        choices = reply.body.get("choices", reply.body.get("data"))  # /score, /classify and /pooling answer with data
     except orjson.JSONDecodeError:
         return "broken-json"
     if not reply.raw:

@@ -40,10 +40,12 @@ class Request:
 def request(model: str, messages: list[Message], max_tokens: int, *, sample: int = 0, pool: str = "", **parameters: Any) -> Request:
     """The request for one answer. `sample` tells answers apart that are asked for with the same words (votes, second tries).
 
-    `parameters` are those of the chat completions API (temperature, logprobs, seed ...); None leaves one out.
+    `parameters` are those of the chat completions API (temperature, logprobs, seed ...); None leaves one out. With
+    `max_completion_tokens`, which reasoning models take, `max_tokens` is not sent.
     """
     given = {k: v for k, v in parameters.items() if v is not None}
-    fields = {**given, "max_tokens": max_tokens, "messages": messages, "model": model}
+    limit = {} if "max_completion_tokens" in given else {"max_tokens": max_tokens}
+    fields = {**given, **limit, "messages": messages, "model": model}
     # sorted on top only: models write the fields of a JSON reply in the order in which its schema has them
     body = orjson.dumps({k: fields[k] for k in sorted(fields)})
     digest = hashlib.sha256(b"chat/completions\n%d\n" % sample)

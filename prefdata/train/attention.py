@@ -37,22 +37,29 @@ def attend(
     if mask is not None:
         out = _flex()(query, key, value, block_mask=mask, scale=scaling, enable_gqa=query.shape[1] != key.shape[1])
         return out.transpose(1, 2).contiguous(), None
-    parts = []
+    parts, seen = [], _seen(plan, query.dtype)
     grouped = query.shape[1] != key.shape[1]
     for (a, b), spans in plan:
         k, v = key[:, :, a:b], value[:, :, a:b]
         parts.append(sdpa(query[:, :, a:b], k, v, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped))
         for c, d in spans:
             keys, values = torch.cat([k, key[:, :, c:d]], 2), torch.cat([v, value[:, :, c:d]], 2)
-            seen = _behind(b - a, d - c)
-            parts.append(sdpa(query[:, :, c:d], keys, values, attn_mask=seen, scale=scaling, dropout_p=dropout, enable_gqa=grouped))
+            visible = seen[: d - c, seen.shape[1] - seen.shape[0] - (b - a) :][:, : b - a + d - c]
+            parts.append(sdpa(query[:, :, c:d], keys, values, attn_mask=visible, scale=scaling, dropout_p=dropout, enable_gqa=grouped))
     return torch.cat(parts, 2).transpose(1, 2).contiguous(), None
 
 
-@lru_cache(maxsize=512)
-def _behind(prompt: int, n: int) -> Tensor:
-    """What n completion tokens see of their prompt and themselves: [n, prompt + n]."""
-    return torch.ones(n, prompt + n, dtype=torch.bool).tril(prompt)
+def _seen(plan: Sequence[Segment], dtype: torch.dtype) -> Tensor:
+    """What completion tokens see, as numbers to add: [longest completion, longest prompt + longest completion]. The mask of n tokens behind
+    a shorter prompt is a view of it, rows up to n and columns that begin later; so all spans of all layers share one mask."""
+    prompt = max((b - a for (a, b), _ in plan), default=0)
+    completion = max((d - c for _, spans in plan for c, d in spans), default=0)
+    return _band(-(-prompt // 256) * 256, -(-completion // 256) * 256, dtype)
+
+
+@lru_cache(maxsize=4)
+def _band(prompt: int, n: int, dtype: torch.dtype) -> Tensor:
+    return torch.full((n, prompt + n), float("-inf"), dtype=dtype).triu_(prompt + 1)
 
 
 def block_mask(batch: Packed) -> Any:

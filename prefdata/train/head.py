@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_NUMBERS = 1 << 24
-"""Logits that exist at a time: 64 MB in float32."""
+CHUNK_NUMBERS = {"cpu": 1 << 22, "cuda": 1 << 27}
+"""Logits that exist at a time: 16 MB in float32 on a CPU, near its caches and without fresh pages for every chunk; 512 MB on a GPU, where
+each chunk reads and writes the whole gradient of the head's weight."""
 
 
 class TokenLogps(torch.autograd.Function):
@@ -22,7 +23,7 @@ class TokenLogps(torch.autograd.Function):
         lse = torch.empty_like(out)
         with torch.autocast(device, enabled=False):
             h, w = hidden.to(ctx.dtype), weight.to(ctx.dtype)
-            for part in _chunks(len(labels), len(weight)):
+            for part in _chunks(labels, len(weight)):
                 logits = (h[part] @ w.t()).float()
                 lse[part] = torch.logsumexp(logits, -1)
                 out[part] = logits.gather(1, labels[part, None]).squeeze(1) - lse[part]
@@ -35,7 +36,7 @@ class TokenLogps(torch.autograd.Function):
         h, w = hidden.to(ctx.dtype), weight.to(ctx.dtype)
         d_hidden = torch.empty_like(hidden)
         d_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if ctx.needs_input_grad[1] else None
-        for part in _chunks(len(labels), len(weight)):
+        for part in _chunks(labels, len(weight)):
             p = (h[part] @ w.t()).float().sub_(lse[part, None]).exp_()
             p.scatter_add_(1, labels[part, None], p.new_full((len(p), 1), -1.0))
             p = p.mul_(-grad[part, None]).to(ctx.dtype)
@@ -47,8 +48,13 @@ class TokenLogps(torch.autograd.Function):
         return d_hidden, None if d_weight is None else d_weight.to(weight.dtype), None
 
 
-def _chunks(n: int, vocabulary: int) -> list[slice]:
-    size = max(64, CHUNK_NUMBERS // vocabulary)
+def chunk_numbers(device: str) -> int:
+    """Logits that exist at a time on this type of device."""
+    return CHUNK_NUMBERS["cpu" if device == "cpu" else "cuda"]
+
+
+def _chunks(labels: Tensor, vocabulary: int) -> list[slice]:
+    n, size = len(labels), max(64, chunk_numbers(labels.device.type) // vocabulary)
     return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
 

@@ -22,9 +22,9 @@ AGREE = {torch.float32: 2e-3, torch.bfloat16: 0.3}
 
 
 def load_model(path: str, *, head: str, dtype: torch.dtype, heads: int = 1, whole: bool = False, four_bit: bool = False) -> Any:
-    """A causal model (`lm`) or a sequence classifier (`score`), from a folder or the hub, safetensors only, no remote code. With `whole`
-    weights that the folder lacks are an error (transformers fills them with random numbers, as a new reward model needs it). The folder of
-    an adapter gives its base with the adapter merged into it."""
+    """A causal model (`lm`) or a sequence classifier (`score`), from a folder or the hub, safetensors only, no remote code. Weights
+    that the folder lacks are an error; but a new reward model's head, unless `whole`, is filled with random numbers. The folder of an
+    adapter gives its base with the adapter merged into it."""
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -40,8 +40,9 @@ def load_model(path: str, *, head: str, dtype: torch.dtype, heads: int = 1, whol
         model, about = kind.from_pretrained(path, dtype=dtype, use_safetensors=True, output_loading_info=True, **more)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
         raise InputError(f"{path}: the model cannot be loaded ({str(e).splitlines()[0][:300]})") from None
-    if whole and about["missing_keys"]:
-        raise UsageError(f"{path}: the weights lack {', '.join(sorted(about['missing_keys'])[:3])}; this is no whole model")
+    lacks = sorted(k for k in about["missing_keys"] if whole or not (head == "score" and k.startswith("score.")))
+    if lacks:
+        raise UsageError(f"{path}: the weights lack {', '.join(lacks[:3])}; this is no whole model")
     without_dropout(model)
     return model
 
@@ -93,8 +94,10 @@ def starting_model(options: TrainOptions, *, head: str, heads: int = 1) -> Any:
     wanted = "CAUSAL_LM" if head == "lm" else "SEQ_CLS"
     if said.get("task_type") not in (None, wanted):
         raise UsageError(f"--model {options.model}: an adapter for {said['task_type']}, and {wanted} is trained here")
-    base = load_model(base_of(options.model, options.base), head=head, dtype=dtype, heads=heads, four_bit=four)
+    place = base_of(options.model, options.base)
+    base = load_model(place, head=head, dtype=dtype, heads=heads, four_bit=four)
     model = adapters.with_adapters(base, options.model, adapters.reference_folder(options) if head == "lm" else None)
+    model.peft_config[adapters.POLICY].base_model_name_or_path = place
     without_dropout(model)
     return model
 
@@ -156,6 +159,10 @@ def own_answer(model: Any, padded: Any, head: str) -> Any:
     """What the model itself says of padded rows, without any of our ways to compute it: log-probs of the scored tokens, or scores."""
     if head != "lm":
         return scores(model, padded)
-    logits = model(input_ids=padded.ids, attention_mask=padded.mask).logits
-    flat = logits.reshape(-1, logits.shape[-1]).index_select(0, padded.source).float()
-    return flat.gather(1, padded.labels[:, None]).squeeze(1) - torch.logsumexp(flat, -1)
+    found = []
+    for i, (ids, mask) in enumerate(zip(padded.ids, padded.mask, strict=True)):  # row by row: the logits of all would be the peak of memory
+        logits = model(input_ids=ids[None], attention_mask=mask[None]).logits[0]
+        here = padded.owner == i
+        rows = logits.index_select(0, padded.source[here] - i * len(ids)).float()
+        found.append(rows.gather(1, padded.labels[here, None]).squeeze(1) - torch.logsumexp(rows, -1))
+    return torch.cat(found)

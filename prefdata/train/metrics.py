@@ -24,13 +24,23 @@ class Tally:
 
     def take(self, reduce: Any = None) -> dict[str, float]:
         """The means; then it is empty. `reduce` sums a tensor over the ranks (all of them have the same names)."""
+        found = self.state(reduce)
+        self.sums, self.counts = {}, {}
+        return {name: s / n for name, (s, n) in found.items() if n}
+
+    def state(self, reduce: Any = None) -> dict[str, tuple[float, float]]:
+        """Sum and count of each name over the ranks."""
         if not self.sums:
             return {}
         names = sorted(self.sums)
         both = torch.stack([torch.stack([self.sums[n], self.counts[n]]) for n in names])
         both = both if reduce is None else reduce(both)
-        self.sums, self.counts = {}, {}
-        return {name: s / n for name, (s, n) in zip(names, both.tolist(), strict=True) if n}
+        return {name: (s, n) for name, (s, n) in zip(names, both.tolist(), strict=True)}
+
+    def take_up(self, state: dict[str, tuple[float, float]], share: float, device: torch.device) -> None:
+        """Go on from a state; `share` of it is this rank's."""
+        for name, (s, n) in state.items():
+            self.sums[name], self.counts[name] = torch.tensor([share * s, share * n], dtype=torch.float64, device=device).unbind()
 
 
 class Worst:

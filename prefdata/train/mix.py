@@ -17,8 +17,6 @@ from prefdata.train.losses.batches import beta_dpo_filter
 from prefdata.train.losses.unpaired import kto_z0
 
 MOMENTUM = 0.9
-STATE = {"threshold", "keep", "delta", "z0"}
-"""Arguments that the trainer gives; users cannot."""
 
 
 class Part(NamedTuple):
@@ -104,7 +102,7 @@ class Mix:
     def _remembered(self, part: Part, x: Pairs) -> dict[str, Any]:
         if part.name == "bco":
             return {"delta": self.state["delta"]}
-        if part.name == "beta-dpo" and not self.state["steps"]:
+        if part.name == "beta-dpo" and not (self.state["steps"] and len(x.D)):
             return {"threshold": x.D.detach().mean()}  # nothing is known yet: beta as given, no filter
         if part.name == "beta-dpo":
             generator = torch.Generator().manual_seed(self.seed + int(self.state["steps"]))  # so that a resumed training draws the same
@@ -162,9 +160,9 @@ def mix_of(weights: dict[str, float], arguments: dict[str, Any], rows: str, seed
 
 
 def options_of(loss: Loss) -> dict[str, Any]:
-    """The options of a loss that users set, with their defaults."""
+    """The options of a loss that users set, with their defaults. What may be a tensor (z0, delta, …) is given by the trainer."""
     found = inspect.signature(loss.function).parameters.values()
-    return {p.name: p.default for p in found if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name not in STATE}
+    return {p.name: p.default for p in found if p.kind is inspect.Parameter.KEYWORD_ONLY and "Tensor" not in str(p.annotation)}
 
 
 def _typed(name: str, value: Any, default: Any, problems: list[str]) -> Any:

@@ -43,7 +43,11 @@ class TrainOptions(Options):
     epochs: float = Field(1.0, gt=0, description="Passes over the data.")
     max_steps: int | None = Field(None, ge=1, description="Stop after so many optimizer steps.")
     batch: int = Field(64, ge=1, description="Records of one optimizer step, over all processes.")
-    micro_tokens: int | None = Field(None, ge=1, description="Tokens of one forward pass; default: what memory allows, at most 16,384.")
+    micro_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens of one forward pass; default: what a GPU holds, at most 16,384; on a CPU 1,024, or more for small models.",
+    )
     learning_rate: float | None = Field(
         None, gt=0, description="Default: dpo and kto 1e-6, sft 1e-5, rm 1e-5; with LoRA ten times as much."
     )

@@ -22,6 +22,8 @@ class Report(TrainerCallback):  # type: ignore[misc]
         self.trainer.sampler.set_epoch(int(state.epoch or 0))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == state.max_steps:
+            control.should_log = True  # the last steps, too, stand in the log, and the account is theirs
         if self.progress:
             rate = (self.trainer.tokens_seen - self.before) / (time.monotonic() - self.started)
             loss = self.trainer.last_line.get("loss")

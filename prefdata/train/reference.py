@@ -34,10 +34,9 @@ def key_of(store: Store, model: Any, layout: str, dtype: torch.dtype = torch.flo
     config = {k: v for k, v in model.config.to_dict().items() if k not in NO_MATTER}
     config["attention"] = model.config._attn_implementation
     digest.update(orjson.dumps(config, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS))
-    for name in ("prompt", "completions"):
-        for chunk in store.table.column(name).chunks:
-            for buffer in chunk.buffers():
-                digest.update(b"\n" if buffer is None else memoryview(buffer))
+    for numbers in store.tokens():
+        digest.update(f"\n{len(numbers)}\n".encode())
+        digest.update(np.ascontiguousarray(numbers))
     for name, tensor in active_weights(model):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())

@@ -21,25 +21,24 @@ from prefdata.train.ensemble import train_ensemble
 from prefdata.train.finish import finish
 from prefdata.train.list_task import ListTask
 from prefdata.train.load import LAYOUTS, choose_layout, load_model, name_heads, starting_model, write_merged
-from prefdata.train.memory import available, estimate
+from prefdata.train.memory import available, estimate, tokens_at_a_time
 from prefdata.train.mix import Mix, mix_of
 from prefdata.train.model import attach, scores, token_logps
 from prefdata.train.options import TrainOptions
-from prefdata.train.processes import begin, first, largest, rank
+from prefdata.train.processes import begin, count, first, largest, rank
 from prefdata.train.progress import Report
 from prefdata.train.quiet import quiet
 from prefdata.train.reference import reference_logps
 from prefdata.train.result import TrainResult
 from prefdata.train.reward_task import RewardTask
 from prefdata.train.sensible import check_options
-from prefdata.train.store import Store, Tokenised, with_mismatched
+from prefdata.train.store import REASONS, Store, Tokenised, with_mismatched
 from prefdata.train.task import PolicyTask
 from prefdata.train.usable import usable
 
 Method = Literal["dpo", "rm", "kto", "sft"]
 Progress = Callable[[int, int, str], None]
 """(steps done, steps in all, words)"""
-MICRO_TOKENS = 16_384
 
 
 class Needs(NamedTuple):
@@ -90,7 +89,7 @@ def train(method: Method, data: list[str] | str, out: str, options: TrainOptions
     ends = {int(store.lengths.argmax()), int(store.lengths.argmin())}
     chosen = choose_layout(model, [store.group(i) for i in sorted(ends)], options.layout, needs.head)
     result.layout = LAYOUTS[largest(LAYOUTS.index(chosen))]
-    budget = options.micro_tokens or MICRO_TOKENS
+    budget = options.micro_tokens or _tokens(model, mix, options, device)
     checkpointing = _checkpointing(model, options, min(budget, int(store.lengths.sum())), device, store, result)
     if options.dry_run:
         result.seconds = round(time.monotonic() - started, 3)
@@ -178,10 +177,18 @@ def _store(
     found = usable(found, answers, margins=mix is not None and mix.margins, aspects=list(options.aspects))
     store = Store(found.table)
     if not store.size:
-        raise UsageError(f"{', '.join(paths)}: nothing is left to train on: {dict(found.dropped)}")
+        why = "; ".join(f"{n:,} {code} ({REASONS.get(code, code)})" for code, n in found.dropped.items())
+        raise UsageError(f"{', '.join(paths)}: nothing is left to train on: {why or 'no records'}")
     if mix is not None and mix.mismatched:
         store = Store(with_mismatched(found.table, options.seed))
     return store, found
+
+
+def _tokens(model: Any, mix: Mix | None, options: TrainOptions, device: torch.device) -> int:
+    """Tokens of one forward pass where the options say nothing; the fewest that any process can take."""
+    trained, coupled = lora_numbers(model, options.lora) if options.lora else None, mix is not None and mix.coupled
+    how: dict[str, Any] = {"coupled": coupled, "checkpointing": options.gradient_checkpointing, "trained": trained}
+    return -int(largest(-tokens_at_a_time(model, device, bytes_per_number=compute_dtype(options).itemsize, **how)))
 
 
 def _checkpointing(model: Any, options: TrainOptions, tokens: int, device: torch.device, store: Store, result: TrainResult) -> bool:
@@ -198,6 +205,10 @@ def _checkpointing(model: Any, options: TrainOptions, tokens: int, device: torch
             f"memory of one process, estimated: {needed[chosen].words()}; free: {available(device) / 2**30:.1f} GiB"
             + ("; with gradient checkpointing" if chosen else ""),
         ]
+        if torch.cuda.device_count() > count():
+            result.plan.append(
+                f"{torch.cuda.device_count()} GPUs are visible, {count()} in use: 'accelerate launch' starts a process on each"
+            )
     return chosen
 
 

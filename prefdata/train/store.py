@@ -89,6 +89,13 @@ class Store:
         first, last = self._lists[i], self._lists[i + 1]
         return Group(prompts[offsets[i] : offsets[i + 1]], [completions[ends[j] : ends[j + 1]] for j in range(first, last)])
 
+    def tokens(self) -> list[Any]:
+        """All token ids and where rows and completions begin: what tells one store from another, wherever it lies in memory."""
+        (offsets, prompts), lists, (ends, completions) = self._prompt, self._lists, self._completion
+        inner = ends[lists[0] : lists[-1] + 1]
+        first, last = offsets[0], offsets[-1]
+        return [offsets - first, prompts[first:last], lists - lists[0], inner - inner[0], completions[inner[0] : inner[-1]]]
+
     def completion_offsets(self) -> tuple[Any, Any]:
         """Where the completions of each row begin, and where the tokens of each completion begin."""
         return self._lists, self._completion[0]

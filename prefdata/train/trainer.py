@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from math import ceil
 from typing import Any
 
 import orjson
@@ -22,7 +21,7 @@ from prefdata.io.write import replacing
 from prefdata.train.attention import packed_attention
 from prefdata.train.metrics import Tally, Worst, alarms
 from prefdata.train.reference import by_length
-from prefdata.train.sampler import StepSampler, micro_batches
+from prefdata.train.sampler import StepSampler, micro_batches, steps
 from prefdata.train.task import Columns, Part, PolicyTask, gathered
 
 
@@ -125,19 +124,25 @@ class PrefdataTrainer(Trainer):  # type: ignore[misc]
             return {}
         task, tally, model = self.eval_task, Tally(), self.model
         model.eval()
-        batches, ranks = by_length(task.store.lengths, self.micro_tokens), self.args.world_size
-        batches += [[]] * (ceil(len(batches) / ranks) * ranks - len(batches))
-        for rows in batches[self.args.process_index :: ranks]:
-            columns, values = self._values(model, task, self._part(task, rows), len(rows))
-            task.losses(columns, values, tally)
-        found = {f"{metric_key_prefix}_{k}": v for k, v in tally.take(self._reduce).items()}
-        self.measured = self.state.global_step, found
-        self.log(dict(found))
-        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
-        return found
+        lengths, budget, ranks = task.store.lengths, self.micro_tokens, self.args.world_size
+        batches = [[rows] for rows in by_length(lengths, budget)]
+        if task.coupled:  # seen whole, as a step is: else what is measured would depend on the micro-batches
+            batches = [micro_batches(rows, lengths, budget) for rows in steps(lengths, self.batch, self.args.seed, 0)]
+        for i in range(0, len(batches), ranks):
+            here = [*batches[i : i + ranks], *[[]] * ranks][self.args.process_index]
+            here = here + [[]] * (max(map(len, batches[i : i + ranks])) - len(here))
+            found = [self._values(model, task, self._part(task, rows), len(rows)) for rows in here]
+            order = torch.argsort(torch.cat([c["row"] for c, _ in found]))
+            columns = {name: torch.cat([c[name] for c, _ in found])[order] for name in found[0][0]}
+            task.losses(columns, torch.cat([values for _, values in found])[order], tally)
+        means = {f"{metric_key_prefix}_{k}": v for k, v in tally.take(self._reduce).items()}
+        self.measured = self.state.global_step, means
+        self.log(dict(means))
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, means)
+        return means
 
     def highest_losses(self) -> list[tuple[int, float]]:
-        """Rows with the highest losses over all ranks."""
+        """Rows with the highest losses over all ranks, each as one of the ranks has seen it last."""
         if self.args.world_size > 1:
             own = torch.full((self.worst.keep, 2), -1.0, dtype=torch.float64)
             top = torch.tensor(self.worst.top(), dtype=torch.float64).view(-1, 2)
@@ -151,6 +156,8 @@ class PrefdataTrainer(Trainer):  # type: ignore[misc]
         if self.is_fsdp_enabled:
             self.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
         self.save_model(folder)
+        if self.is_world_process_zero():
+            os.unlink(os.path.join(folder, "training_args.bin"))  # a pickle, which nobody needs
         self.accelerator.wait_for_everyone()
 
     def _reduce(self, numbers: Tensor) -> Tensor:
@@ -172,13 +179,14 @@ class PrefdataTrainer(Trainer):  # type: ignore[misc]
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """The state of the losses goes with a checkpoint; a mark that is written last tells a whole one from a torn one."""
         super()._save_checkpoint(model, trial)
+        more = {"worst": self.highest_losses(), "tally": self.tally.state(self._reduce)}
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             folder = os.path.join(self.args.output_dir, f"checkpoint-{self.state.global_step}")
             if not os.path.isdir(folder):  # rotated away at once
                 return
             with open(os.path.join(folder, "complete"), "wb") as f:
-                f.write(orjson.dumps({"loss_state": self.task.state(), "tokens_seen": self.tokens_seen}))
+                f.write(orjson.dumps({"loss_state": self.task.state(), "tokens_seen": self.tokens_seen, **more}))
                 f.flush()
                 os.fsync(f.fileno())
 
@@ -191,6 +199,8 @@ class PrefdataTrainer(Trainer):  # type: ignore[misc]
                 said = orjson.loads(f.read())
             self.task.take_up(said["loss_state"])
             self.tokens_seen = said["tokens_seen"]
+            self.worst.losses = dict(said["worst"])
+            self.tally.take_up(said["tally"], float(self.is_world_process_zero()), self.args.device)
             step = int(checkpoint.rpartition("-")[2])
         path = os.path.join(self.args.output_dir, "metrics.jsonl")
         if os.path.exists(path) and self.is_world_process_zero():

@@ -211,7 +211,7 @@ def test_wrong_options_are_one_message(model: str, tmp_path: Path) -> None:
         train("kto", data, out, options(model))
     with pytest.raises(UsageError, match="no such folder"):
         train("dpo", data, out, options(model, tokenizer=model).model_copy(update={"model": "./none"}))
-    with pytest.raises(UsageError, match="odpo needs scores"):
+    with pytest.raises(UsageError, match=r"8 no-margin \(no positive margin"):
         train("dpo", data, out, options(model, loss="odpo"))
     soft = write(tmp_path / "soft.jsonl", [{**r, "p_chosen": 0.7} for r in rows(8)])
     with pytest.raises(UsageError, match=r"aot .* cannot use soft labels"):

@@ -1,0 +1,288 @@
+"""Numbers of models on this machine: scores of a classifier, or log-probs of a causal model. Each is kept in the journal, under the hash of
+the model and of the text, as soon as its batch is done: a run that is stopped goes on, and what is equal is computed once."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from queue import SimpleQueue
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+
+from prefdata.errors import UsageError
+from prefdata.io.journal import Journal, Stored, Usage
+from prefdata.io.step import folder_hash
+from prefdata.llm.request import OK
+from prefdata.rewards.folder import ModelFolder
+from prefdata.rewards.load import Dtype, RewardModel, ending_of, quiet, ready, weights
+from prefdata.rewards.scores import Room, fits, in_batches, known, padding, room_of, scores
+from prefdata.rewards.texts import Ending, Text, Texts
+from prefdata.sampling.score_said import Candidates, Dict, candidates
+
+VERSION = 1
+"""Goes up when the same text would get another number."""
+Tell = Callable[[int], None]
+Number = list[float] | str
+"""The numbers of a text, or why it has none."""
+
+
+@dataclass
+class LocalModel:
+    """A model at work. `what` is asked of it: `score`, its outputs; `logp`, the log-prob of the answer and its tokens."""
+
+    folder: ModelFolder
+    where: str
+    what: Literal["score", "logp"]
+    record: str
+    """The kind of the records."""
+    ending: Literal["auto", "eos", "template"] = "auto"
+    dtype: Dtype = "float32"
+    batch_tokens: int | None = None
+    loaded: RewardModel | None = None
+    layout: str | None = None
+    room: Room = field(default_factory=lambda: Room(0))
+    computed: int = 0
+
+    def __post_init__(self) -> None:
+        self.ends: Ending = "eos" if self.what == "logp" else ending_of(self.folder, self.ending)
+        self.sha256 = model_hash(self.folder)
+        self._key = orjson.dumps([VERSION, self.what, self.sha256, self.ends, self.dtype])
+
+    def keys(self, row: Dict) -> list[bytes]:
+        """The keys of the answers of a record."""
+        begin = hashlib.sha256(b"score\n" + self._key + b"\n" + orjson.dumps([_plain(row["prompt"]), row.get("tools")]))
+        out = []
+        for answer in candidates(row, self.record):
+            digest = begin.copy()
+            digest.update(orjson.dumps(_plain(answer)))
+            out.append(digest.digest())
+        return out
+
+    def fill(self, rows: Sequence[Dict], journal: Journal, tell: Tell | None = None) -> None:
+        """Have the numbers of all answers in the journal."""
+        keys = [self.keys(row) for row in rows]
+        found = iter(journal.find([k for some in keys for k in some]))
+        todo, taken = list[tuple[Any, Candidates, str | None]](), list[list[bytes]]()
+        seen = set[bytes]()
+        for row, some in zip(rows, keys, strict=True):
+            fresh = []
+            for answer, key in zip(candidates(row, self.record), some, strict=True):
+                if next(found) is None and key not in seen:
+                    seen.add(key)
+                    fresh.append((answer, key))
+            if fresh:
+                todo.append((row["prompt"], [a for a, _ in fresh], row.get("tools")))
+                taken.append([k for _, k in fresh])
+        if todo:
+            rm = self._ready()
+            self._numbers(rm, rm.texts.of(todo), taken, journal, tell)
+
+    def _ready(self) -> RewardModel:
+        if self.loaded is None:
+            with quiet():
+                if self.what == "logp" or self.folder.adapter:
+                    import torch
+
+                    from prefdata.train.load import load_model
+
+                    kind = "lm" if self.what == "logp" else "score"
+                    model = load_model(
+                        self.folder.path, head=kind, dtype=getattr(torch, self.dtype), heads=self.folder.outputs or 1, whole=True
+                    )
+                else:
+                    model = weights(self.folder, self.where, self.dtype)
+            self.loaded = RewardModel(self.folder, ready(model), Texts(self.folder.path, self.ends))
+            self.room = room_of(self.loaded.model, self.batch_tokens)
+        return self.loaded
+
+    def said(self, rows: Sequence[Dict], journal: Journal) -> list[list[Number]]:
+        """What the journal has of the answers of each record."""
+        keys = [self.keys(row) for row in rows]
+        found = iter(stored(journal, [k for some in keys for k in some]))
+        return [[next(found) for _ in some] for some in keys]
+
+    def release(self) -> None:
+        """Let go of the model: the next one needs the memory."""
+        self.loaded = None
+        gc.collect()
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _numbers(self, rm: RewardModel, texts: list[list[Text]], keys: list[list[bytes]], journal: Journal, tell: Tell | None) -> None:
+        """Compute and keep. Texts of one prompt are groups, the prompt computed once, where the model allows it."""
+        flat: list[tuple[bytes, Text]] = []
+        groups: list[list[tuple[bytes, Text]]] = []
+        for row, mine in zip(texts, keys, strict=True):
+            usable = []
+            for key, text in zip(mine, row, strict=True):
+                why = text.why or fits(text, rm.folder.longest) or (None if text.answer else "empty-completion")
+                if why is not None:
+                    commit(journal, [(key, why)])
+                else:
+                    usable.append((key, text))
+            groups += cut(usable, self.room.tokens)
+        known(rm.model, [t for g in groups for _, t in g])
+        grouped = [g for g in groups if len(g) > 1 or self.what == "logp"]
+        if grouped and self.layout is None:
+            self.layout = self._layout(rm, grouped)
+        if self.layout in (None, "own") and self.what == "score":
+            flat = [item for g in groups for item in g]
+        else:
+            done = self._grouped(rm, groups, journal, tell)
+            flat = [item for g in done for item in g]
+        if flat and self.what == "logp":
+            commit(journal, [(key, "out-of-memory") for key, _ in flat])
+            return
+        for part in _parts(flat, 50 * self.room.tokens):
+            found, failed = scores(rm, [t for _, t in part], self.room)
+            commit(journal, [(k, w or v) for (k, _), v, w in zip(part, found.tolist(), failed, strict=True)])
+            self._told(len(part), tell)
+
+    def _layout(self, rm: RewardModel, groups: list[list[tuple[bytes, Text]]]) -> str:
+        """Tried on the longest and the shortest group."""
+        from prefdata.train.load import choose_layout
+        from prefdata.train.scoring import group_of, layout_of
+
+        some = [[t for _, t in g] for g in sorted(groups, key=_size)]
+        if self.what == "score":
+            if any(t.segment is not None for t in some[0]):
+                return "own"
+            return layout_of(rm.model, [group_of(some[0]), group_of(some[-1])], padding(rm))
+        try:
+            return choose_layout(rm.model, [_behind(some[0]), _behind(some[-1])], "auto", "lm")
+        except UsageError:  # its logits are no plain product of states and head
+            return "own"
+
+    def _grouped(
+        self, rm: RewardModel, groups: list[list[tuple[bytes, Text]]], journal: Journal, tell: Tell | None
+    ) -> list[list[tuple[bytes, Text]]]:
+        """Gives the groups that do not fit into memory."""
+        from prefdata.train.scoring import group_of, group_scores
+
+        model, layout = rm.model, self.layout or "own"
+        sizes = np.array([_size(g) for g in groups], np.int64)
+
+        def done(batch: list[int], said: Any) -> None:
+            items = [item for i in batch for item in groups[i]]
+            good = np.isfinite(said).all(1).tolist()
+            commit(journal, [(k, v if ok else "not-a-number") for (k, _), v, ok in zip(items, said.tolist(), good, strict=True)])
+            self._told(len(items), tell)
+
+        if self.what == "score":
+            left = group_scores(model, sizes, lambda i: group_of([t for _, t in groups[i]]), layout, self.room, done)
+        else:
+            left = in_batches(
+                sizes, self.room, lambda b: done(b, log_probs(model, [_behind([t for _, t in groups[i]]) for i in b], layout)), padded=False
+            )
+            again = [[item] for i in left for item in groups[i] if len(groups[i]) > 1]
+            alone = [groups[i] for i in left if len(groups[i]) == 1]
+            return alone + (self._grouped(rm, again, journal, tell) if again else [])
+        return [groups[i] for i in left]
+
+    def _told(self, n: int, tell: Tell | None) -> None:
+        self.computed += n
+        if tell is not None:
+            tell(n)
+
+
+def model_hash(folder: ModelFolder) -> str:
+    """Of the files that numbers depend on; of an adapter with its base."""
+    found = folder_hash(folder.path)
+    if not folder.adapter:
+        return found
+    from prefdata.train.adapters import base_of
+
+    return hashlib.sha256(f"{found} on {folder_hash(base_of(folder.path))}".encode()).hexdigest()
+
+
+def log_probs(model: Any, groups: list[Any], layout: str) -> Any:
+    """Log-probs of the answers of some groups, summed in float64, and their tokens: [answers, 2]."""
+    import torch
+
+    from prefdata.train.head import sums
+    from prefdata.train.layout import laid_out
+    from prefdata.train.load import own_answer
+    from prefdata.train.model import token_logps
+
+    with torch.no_grad():
+        batch = laid_out(groups, "padded" if layout == "own" else layout).to(next(model.parameters()).device)
+        tokens = own_answer(model, batch, "lm") if layout == "own" else token_logps(model, batch)
+        said = sums(tokens, batch.owner, len(batch.lengths))
+        return torch.stack([said, batch.lengths.double()], 1).cpu().numpy()
+
+
+def _behind(texts: list[Text]) -> Any:
+    """Answers behind the prompt, which is what a causal model is asked about."""
+    from prefdata.train.layout import Group
+
+    at = len(texts[0].ids) - texts[0].answer
+    return Group(texts[0].ids[:at], [t.ids[at:] for t in texts])
+
+
+def cut(items: list[tuple[bytes, Text]], tokens: int) -> Iterator[list[tuple[bytes, Text]]]:
+    """The texts of a prompt in groups of at most so many tokens, one text at least, the prompt counted once."""
+    group: list[tuple[bytes, Text]] = []
+    for item in items:
+        if group and _size([*group, item]) > tokens:
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
+def _size(group: Sequence[tuple[bytes, Text]]) -> int:
+    first = group[0][1]
+    return len(first.ids) - first.answer + sum(t.answer for _, t in group)
+
+
+def _parts(items: list[tuple[bytes, Text]], tokens: int) -> Iterator[list[tuple[bytes, Text]]]:
+    """Runs of texts after which numbers are kept: of like length, so that little padding is computed."""
+    order = sorted(items, key=lambda item: -len(item[1].ids))
+    ends = np.cumsum([len(t.ids) for _, t in order]) // max(1, tokens) if order else np.zeros(0, np.int64)
+    bounds = [0, *(np.flatnonzero(np.diff(ends)) + 1).tolist(), len(order)]
+    for a, b in pairwise(bounds):
+        if b > a:
+            yield order[a:b]
+
+
+def _plain(turns: Any) -> list[Dict]:
+    """Turns without empty fields, which some files have and others not."""
+    return [{k: v for k, v in t.items() if v is not None} for t in turns]
+
+
+def commit(journal: Journal, items: Sequence[tuple[bytes, Number]]) -> None:
+    """Keep numbers, or the reasons why there are none, and wait until they are on the disk. What did not fit into memory may fit elsewhere:
+    it is noted as a failure. Raises InputError when the disk does not take them."""
+    said: SimpleQueue[BaseException | None] = SimpleQueue()
+    count = 0
+    for key, numbers in items:
+        if numbers == "out-of-memory":
+            journal.failed(key, numbers)
+            continue
+        stored = Stored(numbers, b"") if isinstance(numbers, str) else Stored(OK, orjson.dumps(numbers))
+        journal.put(key, stored, Usage(), said.put)
+        count += 1
+    for _ in range(count):
+        error = said.get()
+        if error is not None:
+            raise error
+
+
+def stored(journal: Journal, keys: Sequence[bytes]) -> list[Number]:
+    """What the journal has of some texts."""
+    out: list[Number] = []
+    for key, found in zip(keys, journal.find(keys), strict=True):
+        if found is None:
+            why = journal.why(key)
+            out.append(why if why == "out-of-memory" else "not-scored")
+        else:
+            out.append(orjson.loads(found.raw) if found.code == OK else found.code)
+    return out
