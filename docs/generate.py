@@ -11,6 +11,7 @@ from prefdata.checks.rules import FAMILIES, RULES
 from prefdata.exporters.target import REASONS
 from prefdata.exporters.targets import TARGETS
 from prefdata.exporters.targets import load as load_target
+from prefdata.recipe.schema import recipe_schema
 from prefdata.schema import generate
 from prefdata.sources import SOURCES, load
 
@@ -130,6 +131,7 @@ PAGES = {
 
 def main() -> None:
     generate.write(ROOT / "schemas")
+    (ROOT / "schemas" / "recipe.json").write_text(recipe_schema(), encoding="utf-8")
     for name, page in PAGES.items():
         (ROOT / "docs" / name).write_text(page(), encoding="utf-8")
 

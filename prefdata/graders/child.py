@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,8 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 START = 60.0
 """Most seconds for imports, beside the grader's own time-out."""
 LONGEST_REPLY = 16 << 10
+AWAKE = 0.5
+"""Seconds after which Ctrl-C is looked at: a thread that waits without end may not hear of it."""
 
 
 class Job(NamedTuple):
@@ -176,8 +178,11 @@ def grade_all(job: Job, rows: Sequence[dict[str, Any]], workers: int) -> list[fl
     n = max(1, min(workers, len(rows)))
     with tempfile.TemporaryDirectory(prefix="prefdata-grader-", ignore_cleanup_errors=True) as folder, ThreadPoolExecutor(n) as threads:
         try:
-            for done in [threads.submit(work, folder) for _ in range(n)]:
-                done.result()
+            left = {threads.submit(work, folder) for _ in range(n)}
+            while left:
+                done, left = wait(left, AWAKE, FIRST_COMPLETED)
+                for each in done:
+                    each.result()
         except BaseException:  # Ctrl-C, or a grader that does not load: the other threads need not go on
             numbers = count(len(rows))
             for child in children:

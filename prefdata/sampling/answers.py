@@ -25,7 +25,6 @@ WORDS = {
     "tool-call": "a tool call that is none, or of a prompt without tools",
     "template": "the chat template refuses the prompt",
     "too-long": "longer than any record may be",
-    "no-candidate": "the record has no completion, and no policy gave one",
 }
 """Why there is no candidate."""
 

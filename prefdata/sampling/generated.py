@@ -34,7 +34,6 @@ MOST = 16_384
 """Answers that are made into records together."""
 KEPT = ("prompt", "tools", "source", "split", "meta")
 """What a record takes over from its input."""
-NOTHING = "no-candidate"
 Row = dict[str, Any]
 
 
@@ -129,7 +128,7 @@ class Shards:
             books[policy].candidates += count
             books[policy].duplicates += n - count
         lists = every.filter(first).group_by("row").agg(pl.struct(kept.CANDIDATE).alias("completions"))
-        said = pl.concat([kept.annotations(df, self.kind), annotations(flat)]).group_by("row", maintain_order=True)
+        said = pl.concat([kept.statements(df, self.kind), statements(flat)]).group_by("row", maintain_order=True)
         numbered = df.select(c for c in KEPT if c in df.columns).with_row_index("row")
         out = numbered.join(lists, on="row", how="inner", maintain_order="left")
         out = out.join(said.agg(pl.col("annotation").alias("annotations")), on="row", how="left", maintain_order="left")
@@ -146,7 +145,7 @@ class Shards:
 
     def _done(self, df: pl.DataFrame, found: Found, out: pl.DataFrame) -> Done:
         lost = df.with_row_index("row").filter(~pl.col("row").is_in(out["row"].implode()))
-        why = [found.why[row].most_common(1)[0][0] if found.why.get(row) else NOTHING for row in lost["row"]]
+        why = [found.why[row].most_common(1)[0][0] for row in lost["row"]]  # the commonest reason, of several the first
         lost = lost.drop("row").with_columns(pl.Series("why", why, dtype=pl.String))
         counts = Counts(df.height, out.height, dropped=Counter(why), written=out.height)
         return Done(self.frame(out), encode(lost, "jsonl") if lost.height else b"", counts)
@@ -205,9 +204,14 @@ def _answered(request: Request, reply: Reply | None, prompt: Prompt, policy: Pol
     return found
 
 
-def annotations(flat: pl.DataFrame) -> pl.DataFrame:
+def statements(flat: pl.DataFrame) -> pl.DataFrame:
     """`row, annotation`: why each answer ended, and its thought."""
-    about = {"annotator": pl.col("policy"), "kind": "source", "completions": pl.concat_list("id"), "request": pl.col("request")}
+    about: dict[str, Any] = {
+        "annotator": pl.col("policy"),
+        "kind": "source",
+        "completions": pl.concat_list("id"),
+        "request": pl.col("request"),
+    }
     ended = flat.select("row", annotation(**about, aspect="finish_reason", rationale=pl.col("finish")).alias("annotation"))
     thought = flat.filter(pl.col("thought").is_not_null())
     thought = thought.select("row", annotation(**about, aspect="thought", rationale=pl.col("thought")).alias("annotation"))

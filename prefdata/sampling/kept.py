@@ -34,7 +34,7 @@ def candidates(df: pl.DataFrame, kind: str | None, turns: pl.DataType) -> pl.Dat
     return flat.select(as_dtype(pl.col(c), flat.schema[c], t).alias(c) for c, t in wanted.items())
 
 
-def annotations(df: pl.DataFrame, kind: str | None) -> pl.DataFrame:
+def statements(df: pl.DataFrame, kind: str | None) -> pl.DataFrame:
     """`row, annotation`: what is said of these completions, naming them by their ids; of a pair also which one the source prefers."""
     if kind is None or df.is_empty():
         return pl.DataFrame(schema={"row": pl.UInt32(), "annotation": ANNOTATION})

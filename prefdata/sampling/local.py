@@ -108,7 +108,7 @@ class Local:
     def _prompts(self, jobs: Sequence[Job]) -> Iterator[list[int] | None]:
         """The tokens of each prompt by the chat template, as training has them: what the template does not write (a second BOS) is not
         added. None where the template refuses the turns."""
-        batches = ([(j.turns, [], j.tools) for j in jobs[i : i + RENDERED]] for i in range(0, len(jobs), RENDERED))
+        batches: Iterator[list[Any]] = ([(j.turns, [], j.tools) for j in jobs[i : i + RENDERED]] for i in range(0, len(jobs), RENDERED))
         for answers in rendered(self.tokenizer, batches) if jobs else ():
             texts = [a["texts"][0] if "texts" in a else None for a in answers]
             encoded = iter(self.tokenizer.tokenizer.encode_batch_fast([t for t in texts if t is not None], add_special_tokens=False))

@@ -16,7 +16,7 @@ from prefdata.sampling.score_options import ScoreOptions
 from prefdata.sampling.select_options import SelectOptions
 
 SCORE = {"beta": "implicit_beta", "model": "judge_model", "base_url": "judge_base_url", "temperature": "judge_temperature"}
-SELECT = {"method": "select", "temperature": "p_temperature", "thoughts": "thoughts_in_pairs"}
+SELECT = {"method": "select", "temperature": "p_temperature", "thoughts": "thoughts_in_pairs", "reference": "reference_answers"}
 """Names of score's and select's options, and what they are called here."""
 OF_RUN = ("limit", "kind", "journal", "dry_run")
 """What only the first step has: it reads the prompts, the others read what came of them. Journals lie beside each file."""

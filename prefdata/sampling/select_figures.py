@@ -28,7 +28,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         self.candidates.update(other.candidates)
-        self.names.update(other.names)
+        self.names.update({} if len(self.names) > 1000 else other.names)  # they may be as many as the rows
         self.reference.update(other.reference)
         for name, value in other.sums.items():
             self.sums[name] += value

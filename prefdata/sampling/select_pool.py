@@ -18,6 +18,8 @@ from prefdata.schema.ids import turns_key_of
 
 LEFT_OUT = ("unscored", "truncated", "reference", "duplicates")
 """Why candidates are left out, in this order."""
+MOST = 1e150
+"""Scores beyond it are none: their differences and squares would be infinite."""
 REFERENCE = "reference"
 """The model of a candidate that is the source's own answer; so is one without a model, where other candidates of the record have one."""
 
@@ -113,7 +115,7 @@ def _with_reasons(flat: pl.DataFrame, said: pl.DataFrame | None, o: SelectOption
         thoughts = thoughts.group_by("_rec", "id").agg(thought=pl.col("rationale").min())  # one of several, in whatever order they stand
         for more in (cut, thoughts):
             flat = flat.join(more, on=["_rec", "id"], how="left", maintain_order="left")
-    reasons = {"unscored": pl.col("value").is_null()}
+    reasons = {"unscored": pl.col("value").is_null() | (pl.col("value").abs() > MOST)}
     if o.truncated == "drop":
         reasons["truncated"] = pl.col("_cut").fill_null(False)
     if o.without_reference:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,22 +44,33 @@ def attend(
         parts.append(sdpa(query[:, :, a:b], k, v, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped))
         for c, d in spans:
             keys, values = torch.cat([k, key[:, :, c:d]], 2), torch.cat([v, value[:, :, c:d]], 2)
-            visible = seen[: d - c, seen.shape[1] - seen.shape[0] - (b - a) :][:, : b - a + d - c]
+            visible = seen.of(b - a, d - c)
             parts.append(sdpa(query[:, :, c:d], keys, values, attn_mask=visible, scale=scaling, dropout_p=dropout, enable_gqa=grouped))
     return torch.cat(parts, 2).transpose(1, 2).contiguous(), None
 
 
-def _seen(plan: Sequence[Segment], dtype: torch.dtype) -> Tensor:
-    """What completion tokens see, as numbers to add: [longest completion, longest prompt + longest completion]. The mask of n tokens behind
-    a shorter prompt is a view of it, rows up to n and columns that begin later; so all spans of all layers share one mask."""
+class _Seen(NamedTuple):
+    """What completion tokens see, as numbers to add to scores, for the longest prompt and the longest completion. The mask of shorter ones
+    is a view of it, fewer rows and columns that begin later; so all spans of all layers share one."""
+
+    table: Tensor
+    prompt: int
+
+    def of(self, prompt: int, n: int) -> Tensor:
+        """Of n tokens behind a prompt: 0 where they see, else -inf, [n, prompt + n]."""
+        first = self.prompt - prompt
+        return self.table[:n, first : first + prompt + n]
+
+
+def _seen(plan: Sequence[Segment], dtype: torch.dtype) -> _Seen:
     prompt = max((b - a for (a, b), _ in plan), default=0)
-    completion = max((d - c for _, spans in plan for c, d in spans), default=0)
-    return _band(-(-prompt // 256) * 256, -(-completion // 256) * 256, dtype)
+    n = max((d - c for _, spans in plan for c, d in spans), default=0)
+    return _band(-(-prompt // 256) * 256, -(-n // 256) * 256, dtype)  # in steps of 256, so that most batches find one
 
 
 @lru_cache(maxsize=4)
-def _band(prompt: int, n: int, dtype: torch.dtype) -> Tensor:
-    return torch.full((n, prompt + n), float("-inf"), dtype=dtype).triu_(prompt + 1)
+def _band(prompt: int, n: int, dtype: torch.dtype) -> _Seen:
+    return _Seen(torch.full((n, prompt + n), float("-inf"), dtype=dtype).triu_(prompt + 1), prompt)
 
 
 def block_mask(batch: Packed) -> Any:

@@ -36,7 +36,7 @@ def key_of(store: Store, model: Any, layout: str, dtype: torch.dtype = torch.flo
     digest.update(orjson.dumps(config, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS))
     for numbers in store.tokens():
         digest.update(f"\n{len(numbers)}\n".encode())
-        digest.update(np.ascontiguousarray(numbers))
+        digest.update(np.ascontiguousarray(numbers).data)
     for name, tensor in active_weights(model):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())

@@ -84,7 +84,7 @@ def parent():
     os.kill(os.getppid(), 9)
 def key(): return sum("KEY" in k or "TOKEN" in k for k in os.environ)
 """
-FATES = {
+FATES: dict[str, float | str] = {
     "fine": 0.5, "yes": 1.0, "numpy": 0.25, "thread": 1.0, "shout": 0.75, "key": 0.0,
     "loop": "time-out: no score in 1 s",
     "sleep": "time-out: no score in 1 s",

@@ -99,8 +99,8 @@ def reply(text: str, finish: str = "stop", code: str = "ok", **message: Any) -> 
     return Reply(b"", code, json.dumps({"choices": [choice]}).encode())
 
 
-SCORE = ScoreModel(model="m", input=[{"role": "user", "content": "x"}], range=(0, 10))  # type: ignore[list-item]
-LABEL = LabelModel(model="m", input=[{"role": "user", "content": "x"}], labels=["good", "bad"], passing_labels=["good"])  # type: ignore[list-item]
+SCORE = ScoreModel(model="m", input=[{"role": "user", "content": "x"}], range=(0, 10))
+LABEL = LabelModel(model="m", input=[{"role": "user", "content": "x"}], labels=["good", "bad"], passing_labels=["good"])
 
 
 @pytest.mark.parametrize(

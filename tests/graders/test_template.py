@@ -92,7 +92,7 @@ def test_json_answers(value: object) -> None:
 
 def test_rows_of_answers_with_tool_calls() -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    turns = [
+    turns: list[dict[str, object]] = [
         {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "content": "7", "tool_call_id": "1", "tool_calls": None},
         {"role": "assistant", "content": "It is 7.", "tool_calls": None},

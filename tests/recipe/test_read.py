@@ -99,7 +99,7 @@ def test_variables() -> None:
     known = {"n": 3, "names": ["a", "b"], "on": True, "none": None}
     assert filled("${n}", known, {}) == Given(3, False)
     assert filled("x-${n}-${on}", known, {"n": 3}) == Given("x-3-true", True)
-    with pytest.raises(ValueError, match="give none=..."):
+    with pytest.raises(ValueError, match="give none="):
         filled("${none}", known, {})
     assert filled(["${names}", "c"], known, {}).value == ["a", "b", "c"]
     assert filled({"k": ["${n}"]}, known, {}).value == {"k": [3]}
@@ -126,3 +126,22 @@ def test_places(tmp_path: Path) -> None:
     assert placed("pairwise", must=False, **how) == "pairwise"
     assert placed("gpt-9", must=False, **how) == "gpt-9"
     assert placed("x.jsonl", must=True, **how) == str(tmp_path / "base" / "x.jsonl")
+
+
+def test_the_schema_is_current_and_takes_what_is_shipped() -> None:
+    """schemas/recipe.json is what editors check by: a validator of its own finds every shipped recipe right, and a wrong key wrong."""
+    import json
+
+    import jsonschema
+    import yaml
+
+    from prefdata.recipe.schema import recipe_schema
+    from prefdata.shipped import folder
+
+    text = recipe_schema()
+    assert (Path(__file__).parents[2] / "schemas" / "recipe.json").read_text(encoding="utf-8") == text, "run: make docs"
+    validator = jsonschema.Draft202012Validator(json.loads(text))
+    for path in sorted(folder("recipes").glob("*.yaml")):
+        assert [e.message for e in validator.iter_errors(yaml.safe_load(path.read_text(encoding="utf-8")))] == [], path.name
+    wrong = {"name": "x", "steps": [{"convert": {"data": "a", "out": "b.jsonl", "limmit": 3}}]}
+    assert not validator.is_valid(wrong)

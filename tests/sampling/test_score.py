@@ -157,7 +157,7 @@ def test_several_outputs_are_aspects(tmp_path: Path) -> None:
     assert [c["score"] for r in found for c in r["completions"]] == pytest.approx(mean.tolist(), abs=1e-3)
     weighted = np.array(heads[0]) - 0.5 * np.array(heads[2])
     assert [v for r in rows_of(tmp_path / "sum.jsonl") for v in about(r, "rm:heads").values()] == pytest.approx(weighted.tolist(), abs=1e-3)
-    with pytest.raises(UsageError, match="no scorer has shrot; there are: correct, helpful, long|no scorer has shrot"):
+    with pytest.raises(UsageError, match=r"no scorer has shrot \(there are: correct, helpful, long\)"):
         score(data, tmp_path / "x.jsonl", reward_model=str(rm), aspect_weights={"shrot": 1})
 
 

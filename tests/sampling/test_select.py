@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,15 @@ def test_scores_of_an_annotator(run: Run) -> None:
     _, result = run(rows, annotator="mr")
     assert result.counts["dropped"] == {"unscored": 1}
     assert "other/help, rm, rm/help" in result.warnings[0]
+
+
+def test_scores_that_nobody_can_calculate_with(run: Run) -> None:
+    """1e308 - -1e308 is infinite, and no record may say so."""
+    for control in ("none", "z-score"):
+        _, result = run([listed("Q", candidate("a", 1e308), candidate("b", -1e308), candidate("c", 1.0))], length_control=control)
+        assert result.counts["dropped"] == {"unscored": 1}
+    records, _ = run([listed("Q", candidate("a", 1e100), candidate("b", -1e100))], temperature=0.1)
+    assert records["p_chosen"].to_list() == [1.0]
 
 
 def test_thoughts_come_back(run: Run) -> None:
@@ -320,6 +331,16 @@ def test_command_and_function(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert result.up_to_date
     assert result.figures == found["figures"]
     assert any("effective sample size" in line for line in result.lines())
+
+
+def test_lines_in_and_out(tmp_path: Path) -> None:
+    """- is stdin and stdout; side files then lie in the working folder."""
+    rows = [listed("Q", candidate("a", 1.0), candidate("b", 2.0)), listed("R", candidate("a", 1.0))]
+    command = [sys.executable, "-m", "prefdata.cli.main", "select", "-", "-o", "-", "--quiet"]
+    lines = "".join(json.dumps(r) + "\n" for r in rows)
+    done = subprocess.run(command, cwd=tmp_path, input=lines, capture_output=True, text=True, check=True)
+    assert [r["margin"] for r in map(json.loads, done.stdout.splitlines())] == [1.0]
+    assert json.loads((tmp_path / "prefdata.dropped.jsonl").read_text())["why"] == "one-candidate"
 
 
 def chosen_by(real: Callable[[str], Path], tmp_path: Path, name: str, **options: Any) -> tuple[list[tuple[str, str, float]], SelectResult]:
