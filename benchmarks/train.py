@@ -29,7 +29,6 @@ WAYS: dict[str, tuple[str, dict[str, str], str]] = {
     "trl-best": ("train_trl.py", {"mode": "best"}, "TRL, best: no checkpointing, cached reference"),
 }
 """Script, settings, words."""
-BARS = {("dpo", "trl"): 5.0, ("dpo", "trl-best"): 3.5, ("rm", "trl"): 1.8, ("rm", "trl-best"): 1.8}
 TFLOPS = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "4090": 165, "B200": 2250}
 """Dense bfloat16 peaks by NVIDIA's data sheets."""
 AGREE = {"float32": 1e-3, "bfloat16": 0.1}

@@ -22,6 +22,7 @@ __all__ = [
     "__version__",
     "convert",
     "eval_judge",
+    "eval_policy",
     "eval_rm",
     "export",
     "generate",
@@ -39,6 +40,7 @@ __all__ = [
 _API = (
     "convert",
     "eval_judge",
+    "eval_policy",
     "eval_rm",
     "export",
     "generate",

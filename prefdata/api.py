@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from prefdata.checks.result import ValidateResult
     from prefdata.conversion.run import ConvertResult
+    from prefdata.evaluate.policy import Done as Evaluated
     from prefdata.evaluate.result import EvalJudgeResult
     from prefdata.evaluate.rm_result import EvalRmResult
     from prefdata.exporters.run import ExportResult
@@ -167,6 +168,21 @@ def eval_rm(data: str | list[str], out: str | None = None, **options: Any) -> Ev
     from prefdata.evaluate.rm_options import EvalRmOptions
 
     return run(data, checked(EvalRmOptions, options), out)
+
+
+def eval_policy(data: str | list[str], out: str, **options: Any) -> Evaluated:
+    """Measure a tuned policy against its base; see `prefdata eval policy --help` for the options. `out` is a folder for answers and report.
+
+    Returns the figures; `result.exit_code` is 1 when the win rate is below min_win_rate, rows were rejected or replies are missing. With
+    dry_run=True it is the estimate. Raises UsageError, InputError, ProviderError and BudgetError (the same call goes on).
+
+        result = prefdata.eval_policy("prompts.jsonl", "report", base="hf:./sft", tuned="hf:./dpo", reward_model="./reward-model")
+        result.figures["win_rate"]  # {"value": 0.561, "low": 0.512, "high": 0.609, "n": 397}
+    """
+    from prefdata.evaluate.policy import eval_policy as run
+    from prefdata.evaluate.policy_options import EvalPolicyOptions
+
+    return run(data, out, checked(EvalPolicyOptions, options))
 
 
 def train_model(method: Literal["dpo", "rm", "kto", "sft"], data: str | list[str], out: str, **options: Any) -> TrainResult:

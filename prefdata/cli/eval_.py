@@ -1,4 +1,4 @@
-"""`prefdata eval`: measure judges and reward models."""
+"""`prefdata eval`: measure judges, reward models and policies."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from prefdata.cli.options import command as make
 from prefdata.cli.options import visible
 from prefdata.evaluate.options import EvalJudgeOptions
+from prefdata.evaluate.policy_options import EvalPolicyOptions
 from prefdata.evaluate.rm_options import EvalRmOptions
 
 HELP = """Measure judges and models.
@@ -20,6 +21,8 @@ Examples:
   prefdata eval judge labelled.parquet --gold reviewed.jsonl --min-agreement 0.75
 
   prefdata eval rm held-out.parquet --model ./reward-model -o report
+
+  prefdata eval policy prompts.jsonl -o report --base hf:./sft --tuned hf:./dpo --reward-model ./reward-model
 """
 
 JUDGE = """Measure judges against gold: agreement, Cohen's kappa, what the place and the length of an answer do, calibration, cost.
@@ -108,7 +111,54 @@ def run_rm(options: EvalRmOptions, data: list[str], json_: bool, output: str | N
     return result.exit_code
 
 
+POLICY = """Measure a tuned policy against its base: both answer the same prompts, and a reward model or a judge compares the answers.
+
+Win rate with its interval, paired tests, differences of scores, the win rate at equal length (as in AlpacaEval 2), truncated and identical
+answers, and the cases that gained and lost most. The output folder has the table (Parquet, JSON lines), report.json, plots and one page,
+report.html. Answers and scores are kept there as they come: after a stop the same command goes on.
+
+Exit code 0; 1: the win rate is below --min-win-rate, rows cannot be used, or replies are missing; 2: wrong options; 3: a file or a model
+cannot be read; 4: the server gave up, or the budget is spent.
+
+Examples:
+
+  prefdata eval policy prompts.jsonl -o report --base hf:./sft --tuned hf:./dpo --reward-model ./reward-model
+
+  prefdata eval policy prompts.jsonl -o report --base hf:./sft --tuned hf:./dpo --judge pairwise --model M --base-url http://localhost:8000/v1
+
+  prefdata eval policy prompts.jsonl -o report --base M --tuned N --base-url http://localhost:8000/v1 --reward-model ./rm --min-win-rate 0.5
+"""
+
+POLICY_EXTRA: dict[str, Any] = {
+    "data": (Annotated[list[str], typer.Argument(help="Files of prompts or records, or globs.")], ...),
+    "output": (Annotated[str, typer.Option("--output", "-o", help="Folder for answers, scores, report and page.")], ...),
+    "json_": (Annotated[bool, typer.Option("--json", help="Print one JSON object.")], False),
+    "quiet": EXTRA["quiet"],
+}
+
+
+def run_policy(options: EvalPolicyOptions, data: list[str], output: str, json_: bool, quiet: bool) -> int:
+    import orjson
+
+    from prefdata.cli.progress_calls import calls_bar
+    from prefdata.errors import UsageError
+
+    try:
+        from prefdata.evaluate.policy import eval_policy
+    except ModuleNotFoundError as e:
+        raise UsageError(f"eval policy needs {e.name}: pip install 'prefdata[train]'") from None
+    with calls_bar("eval policy", hidden=quiet or json_) as progress:
+        result = eval_policy(data, output, options, progress)
+    if json_:
+        print(orjson.dumps(result.as_dict()).decode())
+    elif not quiet:
+        for line in result.lines():
+            print(visible(line.replace("\n", "\\n")))
+    return result.exit_code
+
+
 COMMANDS = {
     "judge": (JUDGE, make(EvalJudgeOptions, EXTRA, run_judge)),
     "rm": (RM, make(EvalRmOptions, RM_EXTRA, run_rm)),
+    "policy": (POLICY, make(EvalPolicyOptions, POLICY_EXTRA, run_policy)),
 }

@@ -16,12 +16,12 @@ import orjson
 
 from prefdata.errors import UsageError
 from prefdata.io.journal import Journal, Stored, Usage
-from prefdata.io.step import folder_hash
 from prefdata.llm.request import OK
 from prefdata.rewards.folder import ModelFolder
 from prefdata.rewards.load import Dtype, RewardModel, ending_of, quiet, ready, weights
 from prefdata.rewards.scores import Room, fits, in_batches, known, padding, room_of, scores
 from prefdata.rewards.texts import Ending, Text, Texts
+from prefdata.sampling.folders import model_hash, words_hash
 from prefdata.sampling.score_said import Candidates, Dict, candidates
 
 VERSION = 1
@@ -43,6 +43,8 @@ class LocalModel:
     ending: Literal["auto", "eos", "template"] = "auto"
     dtype: Dtype = "float32"
     batch_tokens: int | None = None
+    tokenizer: str | None = None
+    """Folder of the tokenizer, where it is another one's: a reference reads the tokens of its policy."""
     loaded: RewardModel | None = None
     layout: str | None = None
     room: Room = field(default_factory=lambda: Room(0))
@@ -50,8 +52,9 @@ class LocalModel:
 
     def __post_init__(self) -> None:
         self.ends: Ending = "eos" if self.what == "logp" else ending_of(self.folder, self.ending)
-        self.sha256 = model_hash(self.folder)
-        self._key = orjson.dumps([VERSION, self.what, self.sha256, self.ends, self.dtype])
+        self.sha256 = model_hash(self.folder.path)
+        words = [] if self.tokenizer is None else [words_hash(self.tokenizer)]
+        self._key = orjson.dumps([VERSION, self.what, self.sha256, self.ends, self.dtype, *words])
 
     def keys(self, row: Dict) -> list[bytes]:
         """The keys of the answers of a record."""
@@ -96,7 +99,7 @@ class LocalModel:
                     )
                 else:
                     model = weights(self.folder, self.where, self.dtype)
-            self.loaded = RewardModel(self.folder, ready(model), Texts(self.folder.path, self.ends))
+            self.loaded = RewardModel(self.folder, ready(model), Texts(self.tokenizer or self.folder.path, self.ends))
             self.room = room_of(self.loaded.model, self.batch_tokens)
         return self.loaded
 
@@ -109,10 +112,10 @@ class LocalModel:
     def release(self) -> None:
         """Let go of the model: the next one needs the memory."""
         self.loaded = None
-        gc.collect()
         import torch
 
         if torch.cuda.is_available():
+            gc.collect()
             torch.cuda.empty_cache()
 
     def _numbers(self, rm: RewardModel, texts: list[list[Text]], keys: list[list[bytes]], journal: Journal, tell: Tell | None) -> None:
@@ -146,11 +149,11 @@ class LocalModel:
             self._told(len(part), tell)
 
     def _layout(self, rm: RewardModel, groups: list[list[tuple[bytes, Text]]]) -> str:
-        """Tried on the longest and the shortest group."""
+        """Tried on two texts of the longest group and two of the shortest."""
         from prefdata.train.load import choose_layout
         from prefdata.train.scoring import group_of, layout_of
 
-        some = [[t for _, t in g] for g in sorted(groups, key=_size)]
+        some = [[t for _, t in g[:2]] for g in sorted(groups, key=_size)]
         if self.what == "score":
             if any(t.segment is not None for t in some[0]):
                 return "own"
@@ -190,16 +193,6 @@ class LocalModel:
         self.computed += n
         if tell is not None:
             tell(n)
-
-
-def model_hash(folder: ModelFolder) -> str:
-    """Of the files that numbers depend on; of an adapter with its base."""
-    found = folder_hash(folder.path)
-    if not folder.adapter:
-        return found
-    from prefdata.train.adapters import base_of
-
-    return hashlib.sha256(f"{found} on {folder_hash(base_of(folder.path))}".encode()).hexdigest()
 
 
 def log_probs(model: Any, groups: list[Any], layout: str) -> Any:

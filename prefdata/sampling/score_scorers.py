@@ -11,8 +11,9 @@ from prefdata.errors import PrefdataError, UsageError
 from prefdata.io.journal import Journal
 from prefdata.llm.endpoints import Pool
 from prefdata.llm.plan import Plan
-from prefdata.rewards.folder import ModelFolder, look, members_of, same_tokens
+from prefdata.rewards.folder import look, members_of, same_tokens
 from prefdata.rewards.load import needs_torch
+from prefdata.sampling.folders import check_parts
 from prefdata.sampling.score_graders import GraderScorer
 from prefdata.sampling.score_judges import JudgeScorer, judges_of
 from prefdata.sampling.score_local import LocalModel, Tell
@@ -173,7 +174,7 @@ def _rewards(o: ScoreOptions, kind: str, pools: dict[str, Pool]) -> list[Scorer]
             folder = look(member, f"--reward-model {member}")
             if folder.head != "score":
                 raise UsageError(f"--reward-model {member}: a causal model; its implicit reward is --implicit {member} --reference REF")
-            _has_tokenizer(folder, where)
+            check_parts(folder, f"--reward-model {member}")
             model = LocalModel(folder, f"--reward-model {member}", "score", kind, o.ending, o.dtype, o.batch_tokens)
             name = f"rm:{base}" if member == path else f"rm:{base}/{folder.name}"
             out.append(RewardScorer(name, model, o.aspect_weights))
@@ -189,15 +190,11 @@ def _implicit(o: ScoreOptions, kind: str, pools: dict[str, Pool]) -> list[Scorer
         folder = look(path, f"{flag} {path}")
         if folder.head != "lm":
             raise UsageError(f"{flag} {path}: a sequence classifier; --reward-model {path} gives its scores")
-        models.append(LocalModel(folder, f"{flag} {path}", "logp", kind, "eos", o.dtype, o.batch_tokens))
-    _has_tokenizer(models[0].folder, f"--implicit {o.implicit}")
+        check_parts(folder, f"{flag} {path}", flag == "--implicit")
+        words = None if flag == "--implicit" else o.implicit
+        models.append(LocalModel(folder, f"{flag} {path}", "logp", kind, "eos", o.dtype, o.batch_tokens, words))
     same_tokens(o.implicit, o.reference)
     return [ImplicitScorer(models[0], models[1], o)]
-
-
-def _has_tokenizer(folder: ModelFolder, where: str) -> None:
-    if not os.path.isfile(os.path.join(folder.path, "tokenizer.json")):
-        raise UsageError(f"{where}: no tokenizer.json; save_pretrained of a fast tokenizer writes it")
 
 
 def _server(o: ScoreOptions, kind: str, pools: dict[str, Pool]) -> list[Scorer]:

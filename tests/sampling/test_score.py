@@ -38,11 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def transformers_says(folder: Path, rows: list[Row], head: int = 0) -> list[list[float]]:
     """Each candidate's text alone, by transformers' own tokenizer, template and forward."""
-    out = []
-    for row in rows:
-        texts = [{"prompt": row["prompt"], "chosen": c["messages"], "rejected": c["messages"]} for c in row["completions"]]
-        out.append(one_by_one(folder, texts, head)[:, 0].tolist())
-    return out
+    texts = [{"prompt": r["prompt"], "chosen": c["messages"], "rejected": c["messages"]} for r in rows for c in r["completions"]]
+    said = iter(one_by_one(folder, texts, head)[:, 0].tolist())
+    return [[next(said) for _ in row["completions"]] for row in rows]
 
 
 def test_scores_are_those_of_transformers(folder: Path, tmp_path: Path) -> None:
@@ -225,11 +223,32 @@ def test_implicit_rewards_by_hand(per_token: bool, tmp_path: Path) -> None:
                     logits = torch.log_softmax(model(torch.tensor([before + answer])).logits[0].double(), -1)
                 said.append(sum(logits[len(before) + j - 1, t].item() for j, t in enumerate(answer)))
             wanted.append(0.25 * (said[0] - said[1]) / (len(answer) if per_token else 1))
+    if per_token:  # the reference reads the policy's tokens, with or without a tokenizer of its own
+        (Path(reference) / "tokenizer.json").unlink()
     options: dict[str, Any] = {"implicit": policy, "reference": reference, "beta": 0.25, "per_token": per_token}
     result = score(store(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", **options)
     found = [c["score"] for r in rows_of(tmp_path / "out.jsonl") for c in r["completions"]]
     assert found == pytest.approx(wanted, abs=1e-3)
     assert result.run["computed"] == 2 * len(wanted)
+
+
+@pytest.mark.filterwarnings("ignore:.*lr_scheduler.*:UserWarning")
+def test_an_adapter_that_prefdata_trained(tmp_path: Path) -> None:
+    """Its base lies elsewhere; its scores are those of eval rm."""
+    from prefdata.train.options import TrainOptions
+    from prefdata.train.run import train
+
+    base = tiny.saved(tmp_path / "base", ["good dog"], hidden=32)
+    data = store(tmp_path / "in.jsonl", [pair(n, n % 5 + 1, n % 4) for n in range(8)])
+    train("rm", data, str(tmp_path / "rm"), TrainOptions(model=base, batch=4, learning_rate=1e-2, lora=4))
+    score(data, tmp_path / "out.jsonl", reward_model=str(tmp_path / "rm"))
+    measured(data, tmp_path / "rm", tmp_path / "eval")
+    found = [about(r, "rm:rm") for r in rows_of(tmp_path / "out.jsonl", "pair")]
+    assert eval_scores(tmp_path / "eval") == pytest.approx(np.array([[f["chosen"], f["rejected"]] for f in found]), abs=1e-3)
+    assert len({round(v, 3) for f in found for v in f.values()}) > 4
+    shutil.move(base, tmp_path / "moved")
+    with pytest.raises(UsageError, match="an adapter whose base model"):
+        score(data, tmp_path / "o.jsonl", reward_model=str(tmp_path / "rm"))
 
 
 def test_what_fails_has_a_reason_and_no_number(folder: Path, tmp_path: Path) -> None:
