@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,7 +20,13 @@ import report
 from learning_models import Sampled, eval_rm, sampled, train, untrained
 
 SEED = 0
-SEEDS = 8
+POLICIES = {
+    "DPO alone": ({"dpo": 1}, False),
+    "DPO + SFT": ({"dpo": 1, "sft": 1}, False),
+    "DPO + SFT, all labels flipped": ({"dpo": 1, "sft": 1}, True),
+}
+"""Loss, and whether all labels are wrong."""
+SEEDS = 6
 """Draws of the noise, of the pairs and of their order."""
 
 
@@ -50,27 +55,28 @@ def against_length(figures: dict[str, Any]) -> dict[str, Any]:
     return {"accuracy": figures["accuracy"], "log_loss": figures["calibration"]["raw"]["log_loss"], **rules}
 
 
-def sft(data: rows_of.Split, work: Path, **options: Any) -> float:
-    """The base of all policies, from scratch; CPU seconds."""
-    cpu = time.process_time()
+def sft(data: rows_of.Split, work: Path, **options: Any) -> None:
+    """The base of all policies, from scratch."""
     how = {"epochs": 2, "learning_rate": 2e-3, **options}
     train("sft", data.sft, work / "sft", model=untrained(data.train, work / "untrained"), **how)
-    return time.process_time() - cpu
 
 
-def policies(name: str, data: rows_of.Split, work: Path, spent: float, *, prompts: int, tokens: int, **options: Any) -> dict[str, Any]:
-    """DPO of the SFT model on the labels, and on the same pairs with all labels wrong: implicit rewards of held-out pairs against the SFT
-    model, and what the reward model of the same data says of new answers."""
-    base, held = work / "sft", data.held_out["new prompts"]
-    said = sampled(base, held, prompts, tokens, SEED)
-    rows: list[dict[str, Any]] = [{"policy": "SFT", "cpu_s": spent, **implicit(base, base, held), **spoken(said)}]
-    for what, pairs in (("DPO", data.train), ("DPO, all labels flipped", rows_of.flipped(data.train, work / "flipped.parquet"))):
-        tuned, cpu = work / f"policy-{len(rows)}", time.process_time()
-        train("dpo", pairs, tuned, model=base, **options)
-        rows.append({"policy": what, "cpu_s": time.process_time() - cpu, **implicit(tuned, base, held)})
-        if prompts:
+def policies(
+    name: str, data: rows_of.Split, work: Path, *, kinds: dict[str, Any] = POLICIES, prompts: int, tokens: int, **options: Any
+) -> dict[str, Any]:
+    """DPO of the SFT model (work/sft) on the labels, and on the same pairs with all labels wrong: implicit rewards of held-out pairs
+    against the SFT model, and what the reward model of the same data (work/reward) says of new answers; no answers with prompts=0."""
+    base, held, wrong = work / "sft", data.held_out["new prompts"], rows_of.flipped(data.train, work / "flipped.parquet")
+    said = sampled(base, held, prompts, tokens, SEED) if prompts else None
+    rows: list[dict[str, Any]] = [{"policy": "SFT", **implicit(base, base, held), **spoken(said)}]
+    for number, (what, (loss, flipped)) in enumerate(kinds.items()):
+        tuned, cpu = work / f"policy-{number}", time.process_time()
+        train("dpo", wrong if flipped else data.train, tuned, model=base, loss=loss, loss_args={"beta": 0.5}, **options)
+        row = {"policy": what, "cpu_s": time.process_time() - cpu, **implicit(tuned, base, held)}
+        if said:
             answers = sampled(tuned, held, prompts, tokens, SEED + 1)
-            rows[-1] |= {**spoken(answers), "reward": compared(answers, said, work)}
+            row |= {**spoken(answers), "reward": compared(answers, said, work)}
+        rows.append(row)
     return {"data": name, "policies": rows}
 
 
@@ -79,8 +85,8 @@ def implicit(policy: Path, base: Path, held: Path) -> dict[str, Any]:
     return {"accuracy": eval_rm(held, model=policy, reference=base)["accuracy"]}
 
 
-def spoken(said: Sampled) -> dict[str, Any]:
-    return {"as_chosen": said.right, "tokens": said.length}
+def spoken(said: Sampled | None) -> dict[str, Any]:
+    return {"as_chosen": said.right, "tokens": said.length} if said else {}
 
 
 def compared(tuned: Sampled, base: Sampled, work: Path) -> dict[str, Any]:
@@ -91,27 +97,28 @@ def compared(tuned: Sampled, base: Sampled, work: Path) -> dict[str, Any]:
     return {"prompts": len(base.texts), "left_out": left_out, "tuned_better": found["accuracy"], "difference": difference}
 
 
-def noise(data: rows_of.Split, work: Path, kind: rows_of.Noise, *, seeds: int = SEEDS, **options: Any) -> dict[str, Any]:
-    """DPO on labels that were flipped with a known chance per pair, told (p_chosen) or not told (the same file with hard_labels)."""
-    base, held, cpu = work / "sft", data.held_out["new prompts"], time.process_time()
+def noise(data: rows_of.Split, work: Path, kind: rows_of.Noise, *, pairs: int, seeds: int = SEEDS, **options: Any) -> dict[str, Any]:
+    """A reward model that has learnt from few clean pairs goes on with labels that were flipped with a known chance per pair, told of it
+    (p_chosen) or not (the same file with hard_labels)."""
+    start, held, cpu = work / "reward-clean", data.held_out["new prompts"], time.process_time()
+    train("rm", data.sft, start, model=untrained(data.train, work / "untrained"), epochs=2, learning_rate=2e-3)
     runs: list[dict[str, Any]] = []
     for seed in range(seeds):
-        pairs = rows_of.noisy(data.train, work / "noisy.parquet", kind, seed)
+        labels = rows_of.noisy(data.train, work / "noisy.parquet", kind, pairs, seed)
         run: dict[str, Any] = {"seed": seed}
         for what in ("soft", "hard"):
-            tuned = work / f"noisy-{what}"
-            train("dpo", pairs, tuned, model=base, seed=seed, hard_labels=what == "hard", **options)
-            figures = eval_rm(held, model=tuned, reference=base)
-            calibration = figures["calibration"]
-            run[what] = {
-                "accuracy": figures["accuracy"]["value"],
-                "log_loss": calibration["raw"]["log_loss"],
-                "log_loss_at_temperature": calibration["tempered"]["log_loss"],
-            }
+            train("rm", labels, work / f"noisy-{what}", model=start, seed=seed, hard_labels=what == "hard", **options)
+            run[what] = measures(eval_rm(held, model=work / f"noisy-{what}"))
         runs.append(run)
-        print(f"  noise {kind}: {json.dumps(run)}", file=sys.stderr, flush=True)
     gains = {m: learning_table.paired([r["soft"][m] for r in runs], [r["hard"][m] for r in runs]) for m in runs[0]["soft"]}
-    return {"noise": kind, "runs": runs, "soft_minus_hard": gains, "cpu_s": time.process_time() - cpu}
+    first = measures(eval_rm(held, model=start))
+    return {"noise": kind, "pairs": pairs, "start": first, "runs": runs, "soft_minus_hard": gains, "cpu_s": time.process_time() - cpu}
+
+
+def measures(figures: dict[str, Any]) -> dict[str, float]:
+    calibration = figures["calibration"]
+    losses = {"log_loss": calibration["raw"]["log_loss"], "log_loss_at_temperature": calibration["tempered"]["log_loss"]}
+    return {"accuracy": figures["accuracy"]["value"], **losses}
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -134,19 +141,20 @@ def main(argv: list[str] | None = None) -> None:
     if {"evals", "noise"} & only:
         name, work = "model-written evals", a.work / "evals"
         data = rows_of.evals(source, work, train=8000, sft=2000, held_out=3000)
+    if "evals" in only:
+        found["reward_models"].append(reward_model(name, data, work, learning_rate=2e-3))
+        sft(data, work)
         how: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-3}
-        spent = sft(data, work)
-        if "evals" in only:
-            found["reward_models"].append(reward_model(name, data, work, learning_rate=2e-3))
-            found["policies"].append(policies(name, data, work, spent, prompts=1000, tokens=4, **how))
-        for kind in rows_of.NOISE if "noise" in only else ():
-            found["noise"].append(noise(data, work, kind, **how))
+        found["policies"].append(policies(name, data, work, prompts=1000, tokens=4, **how))
+    if "noise" in only:
+        found["noise"] += [noise(data, work, kind, pairs=4000, epochs=2, learning_rate=1e-3) for kind in rows_of.NOISE]
     if "hh" in only:
         name, work, cut = "HH-RLHF harmless", a.work / "hh", {"max_length": 256, "truncate": "prompt"}
         data = rows_of.hh(source, work)
         found["reward_models"].append(reward_model(name, data, work, learning_rate=1e-3, **cut))
         how = {"epochs": 2, "learning_rate": 3e-4, **cut}
-        found["policies"].append(policies(name, data, work, sft(data, work, **cut), prompts=400, tokens=48, **how))
+        sft(data, work, **cut)
+        found["policies"].append(policies(name, data, work, prompts=400, tokens=48, **how))
     found["cpu_minutes"] = (time.process_time() - started) / 60
     text = learning_table.tables(found)
     print(text)

@@ -56,20 +56,21 @@ def hh(source: Path, work: Path) -> Split:
 
 def flipped(pairs: Path, out: Path) -> Path:
     """The same pairs with every label wrong."""
-    return _swapped(pairs, out, np.ones(prefdata.read(str(pairs)).height, bool), None)
+    every = prefdata.read(str(pairs))
+    return _swapped(every, out, np.ones(every.height, bool), None)
 
 
-def noisy(pairs: Path, out: Path, kind: Noise, seed: int) -> Path:
+def noisy(pairs: Path, out: Path, kind: Noise, n: int, seed: int) -> Path:
     """Labels flipped with a chance that each pair has of its own; p_chosen says how sure its label is: 1 less that chance."""
     draw = np.random.default_rng(seed)
-    n = prefdata.read(str(pairs)).height
+    some = prefdata.read(str(pairs)).sample(n, seed=seed)
     chance = draw.choice([0.05, 0.45], n) if kind == "unequal" else draw.uniform(0, 0.5, n)
-    return _swapped(pairs, out, draw.random(n) < chance, 1 - chance)
+    return _swapped(some, out, draw.random(n) < chance, 1 - chance)
 
 
-def _swapped(pairs: Path, out: Path, where: Any, p_chosen: Any) -> Path:
+def _swapped(frame: pl.DataFrame, out: Path, where: Any, p_chosen: Any) -> Path:
     """Chosen and rejected change places where it says so; convert makes the ids anew."""
-    frame = prefdata.read(str(pairs)).with_columns(swap=pl.Series(where))
+    frame = frame.with_columns(swap=pl.Series(where))
     turned = [pl.when("swap").then(b).otherwise(a).alias(a) for a, b in (("chosen", "rejected"), ("rejected", "chosen"))]
     frame = frame.with_columns(turned).with_columns([] if p_chosen is None else [pl.Series("p_chosen", p_chosen)])
     return converted(saved(frame, out.with_suffix(".raw.parquet")), out)

@@ -46,7 +46,7 @@ def _policies(runs: list[Figure]) -> str:
             reward = p.get("reward")
             better = f"{_share(reward['tuned_better'])} of {reward['tuned_better']['n']:,}" if reward else "–"
             score = _mean(reward["difference"], 2) if reward else "–"
-            spoken = (f"{100 * p['as_chosen']:.1f} %", f"{p['tokens']:.1f}", f"{p['cpu_s']:.0f}")
+            spoken = (f"{100 * p['as_chosen']:.1f} %", f"{p['tokens']:.1f}", f"{p['cpu_s']:.0f}" if reward else "–")
             rows.append((run["data"], p["policy"], _share(p["accuracy"]), better, score, *spoken))
     head = (
         "data",
@@ -69,8 +69,10 @@ def _noise(runs: list[Figure]) -> str:
             soft, hard = (scale * float(np.mean([r[k][measure] for r in run["runs"]])) for k in ("soft", "hard"))
             name = measure.replace("_", " ") + (", %" if scale == 100 else "")
             numbers = (f"{soft:.{digits}f}", f"{hard:.{digits}f}", _mean(gain, digits, scale), _chance(gain["p_value"]))
-            rows.append((run["noise"], name, *numbers, str(gain["n"]), f"{run['cpu_s']:.0f}"))
-    return _table(("flip rates", "held out", "soft labels", "hard labels", "soft − hard", "p", "seeds", "CPU s"), rows)
+            rows.append(
+                (run["noise"], name, f"{scale * run['start'][measure]:.{digits}f}", *numbers, str(gain["n"]), f"{run['cpu_s']:.0f}")
+            )
+    return _table(("flip rates", "held out", "before", "soft labels", "hard labels", "soft − hard", "p", "seeds", "CPU s"), rows)
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -14,10 +14,12 @@ from prefdata.exporters.targets import load as load_target
 from prefdata.recipe.schema import recipe_schema
 from prefdata.schema import generate
 from prefdata.sources import SOURCES, load
+from prefdata.sources.source import Source
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
-from reference_pages import api_page, cli_page  # noqa: E402
+from reference_pages import api_page, cli_page, docstring  # noqa: E402
+from source_rows import ROWS  # noqa: E402
 
 from tests.checks.real_sets import COUNTS, SETS  # noqa: E402 - the counts that the tests hold the rules to
 
@@ -31,7 +33,16 @@ def sources_page() -> str:
         "",
         "Kinds: a *comparison* (two answers and a verdict) becomes a pair, or a listwise record with `--to listwise`.",
         "",
+        "Rows are those that the publisher states, all splits together where nothing else is said; an empty cell is a number that nobody",
+        "states, or a layout that many sets share. *Defects* are the named ones, for which rows are dropped or rejected and counted.",
+        "Licences are the publisher's own statement; read it before you train.",
+        "",
+        "| source | kind | rows | licence | defects |",
+        "|---|---|---|---|---|",
+        *[_source_line(name, load(name)) for name in SOURCES],
+        "",
     ]
+    told: set[str] = set()
     for name in SOURCES:
         s = load(name)
         also = f" (also {', '.join(s.also)})" if s.also else ""
@@ -40,6 +51,9 @@ def sources_page() -> str:
         signature = ", ".join(f"`{c}`" for c in sorted(s.signature)) or "only with `--from`"
         grouped = " Rows are grouped: the whole set is held in memory." if s.grouped else ""
         out += [f"Recognised by: {signature}. Gives: {s.emits}{also}.{grouped}", ""]
+        if s.read.__module__ not in told:
+            told.add(s.read.__module__)
+            out += [*docstring(sys.modules[s.read.__module__].__doc__ or ""), ""]
         if s.dimensions:
             default = f" (default `{s.dimension}`)" if s.dimension else " (no default: choose)"
             out += [f"`--dimension`{default}:", "", *[f"* `{k}`: {d.meaning}" for k, d in s.dimensions.items()], ""]
@@ -50,6 +64,13 @@ def sources_page() -> str:
                 out.append(f"| `{d.code}` | {d.action}{'ped' if d.action == 'drop' else 'ed'} | {d.reason} | {cite} |")
             out.append("")
     return "\n".join(out)
+
+
+def _source_line(name: str, s: Source) -> str:
+    kinds = ", ".join([s.emits, *s.also])
+    codes = [f"`{d.code}`" for d in s.defects]
+    shown = ", ".join(codes[:3]) + (f" and {len(codes) - 3} more" if len(codes) > 3 else "")
+    return f"| [{name}](#{name}) | {kinds} | {ROWS.get(name, '')} | {s.licence} | {shown} |"
 
 
 def rules_page() -> str:
@@ -108,6 +129,10 @@ def exporters_page() -> str:
         "What `prefdata export --to NAME` writes. *Says* names what the rows can express besides one user turn and one answer; records",
         "with anything else are left out and counted. Generated from the code.",
         "",
+        "| target | for | version read | forms | takes |",
+        "|---|---|---|---|---|",
+        *[_target_line(name) for name in TARGETS],
+        "",
     ]
     for name in TARGETS:
         t = load_target(name)
@@ -117,6 +142,12 @@ def exporters_page() -> str:
         out += ["", *[f"* `{code}`: {why}" for code, why in t.reasons.items()], ""]
     out += ["## Reasons for any target", "", *[f"* `{code}`: {why}" for code, why in REASONS.items()]]
     return "\n".join(out) + "\n"
+
+
+def _target_line(name: str) -> str:
+    t = load_target(name)
+    kinds = ", ".join(dict.fromkeys(f.kind for f in t.forms.values()))
+    return f"| [{name}](#{name}) | {t.title} | {t.version} | {', '.join(f'`{f}`' for f in t.forms)} | {kinds} |"
 
 
 PAGES = {

@@ -82,7 +82,7 @@ def api_page() -> str:
             continue
         kind = "class" if inspect.isclass(found) else "function"
         signature = f"{name}{inspect.signature(found)}" if kind == "function" else name
-        out += [f"## {name}", "", "```text", signature.replace("'", ""), "```", "", *_doc(inspect.getdoc(found) or ""), ""]
+        out += [f"## {name}", "", "```text", signature.replace("'", ""), "```", "", *docstring(inspect.getdoc(found) or ""), ""]
     out += [
         "## Option models",
         "",
@@ -93,8 +93,8 @@ def api_page() -> str:
     return "\n".join(out)
 
 
-def _doc(text: str) -> list[str]:
-    """A docstring, its indented examples as code."""
+def docstring(text: str) -> list[str]:
+    """A docstring as Markdown, its indented examples as code."""
     out: list[str] = []
     code = False
     for line in text.splitlines():

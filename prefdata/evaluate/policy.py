@@ -20,7 +20,17 @@ from prefdata.evaluate.policy_options import EvalPolicyOptions
 from prefdata.evaluate.policy_page import page
 from prefdata.evaluate.policy_plots import plots
 from prefdata.evaluate.policy_result import EvalPolicyResult
-from prefdata.evaluate.policy_steps import MARK, EvalPolicyEstimate, check, estimated, to_generate, to_label, to_score, write_policies
+from prefdata.evaluate.policy_steps import (
+    MARK,
+    EvalPolicyEstimate,
+    check,
+    check_by,
+    estimated,
+    to_generate,
+    to_label,
+    to_score,
+    write_policies,
+)
 from prefdata.evaluate.policy_table import by_scores, by_verdicts, pairs_of, with_part, write_frame
 from prefdata.evaluate.policy_verdicts import NO_VERDICTS, verdicts
 from prefdata.exporters.folder import write_json, write_text
@@ -52,6 +62,7 @@ def eval_policy(data: Sequence[str] | str, out: str, options: EvalPolicyOptions,
     started = time.monotonic()
     names = [data] if isinstance(data, str) else list(data)
     check(options)
+    check_by(names, options)
     at = {n: os.path.join(out, n) for n in ("answers.parquet", "scored.parquet", "pairs.parquet", "judged.parquet", "replies.journal")}
     journal = at["replies.journal"]
     _check_folder(out, options.force)
@@ -99,7 +110,7 @@ def _check_folder(out: str, force: bool) -> None:
     if not os.path.isdir(out) or not os.listdir(out) or force:
         return
     try:
-        with open(os.path.join(out, "policies.yaml"), encoding="utf-8", errors="replace") as f:
+        with open(os.path.join(out, "policies.yaml"), "rb") as f:
             ours = f.readline() == MARK
     except OSError:
         ours = False

@@ -16,7 +16,10 @@ from prefdata.evaluate.rm_page import POLICY, STYLE, shown
 from prefdata.evaluate.rm_table import Row, number, percent
 from prefdata.report.svg import inline
 
-SIDES = ".sides{display:grid;grid-template-columns:1fr 1fr;gap:1.2em}.sides>div{min-width:0}@media(max-width:640px){.sides{display:block}}"
+SIDES = """
+.sides{display:grid;grid-template-columns:1fr 1fr;gap:1.2em}.sides>div{min-width:0}.wide td{overflow-wrap:anywhere}
+@media(max-width:640px){.sides{display:block}}
+"""
 
 
 def page(result: EvalPolicyResult, table: pl.DataFrame, charts: dict[str, str], cases: int) -> str:
@@ -63,10 +66,9 @@ def _rows(rows: list[Row], sections: bool = True) -> str:
 
 
 def _case(row: dict[str, Any]) -> str:
-    strength = row.get("difference")
+    strength, p = row.get("difference"), row.get("p_tuned")
     words = f"difference {number(strength)}" if strength is not None else row["outcome"]
-    if row.get("p_tuned") is not None:
-        words += f" · tuned is better with probability {row['p_tuned']:.2f}"
+    words = words if p is None else f"tuned is better with probability {p:.2f}"
     words += f" · {row['source']}" if row.get("source") else ""
     prompt = "\n".join(f"{t['role']}: {t['content']}" for t in row["prompt"])
     beginning = one_line(row["prompt"][-1]["content"], 60)
@@ -91,7 +93,7 @@ def _policies(policies: list[dict[str, Any]], how: dict[str, Any]) -> str:
     names = list(dict.fromkeys(k for p in policies for k in p if k != "name"))
     cells = [f"<tr><td>{_line(k)}</td>{''.join(f'<td>{_line(str(p.get(k, chr(8211))))}</td>' for p in policies)}</tr>" for k in names]
     who = "".join(f"<tr><td>{_line(k)}</td><td colspan=2>{_line(str(v))}</td></tr>" for k, v in how.items() if not isinstance(v, dict))
-    return f"<table><tr><th></th><th>{BASE}</th><th>{TUNED}</th></tr>{''.join(cells)}{who}</table>"
+    return f"<table class=wide><tr><th></th><th>{BASE}</th><th>{TUNED}</th></tr>{''.join(cells)}{who}</table>"
 
 
 def _line(text: str) -> str:

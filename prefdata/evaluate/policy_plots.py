@@ -10,6 +10,7 @@ from prefdata.evaluate.policy_table import BASE, TUNED
 from prefdata.report import svg
 
 MOST_PARTS = 30
+BINS = 30
 
 
 def plots(figures: dict[str, Any], table: pl.DataFrame, parts: dict[str, Any] | None) -> dict[str, str]:
@@ -21,9 +22,9 @@ def plots(figures: dict[str, Any], table: pl.DataFrame, parts: dict[str, Any] | 
     if "difference" in table.columns:
         both = {name: table[f"score_{name}"].cast(pl.Float64) for name in (BASE, TUNED)}
         difference = table["difference"].cast(pl.Float64)
-        out["scores"] = svg.histogram(both, "Scores of the answers", "score")
+        out["scores"] = svg.histogram(both, "Scores of the answers", "score", bins=BINS)
         title = "Differences of scores: right of the line tuned wins"
-        out["differences"] = svg.histogram({"difference": difference}, title, "score of tuned − base", level=0.0)
+        out["differences"] = svg.histogram({"difference": difference}, title, "score of tuned − base", bins=BINS, level=0.0)
         longer = lengths[TUNED] - lengths[BASE]
         out["length"] = svg.scatter(
             {"answers": (longer, difference)}, "Scores and length", "tuned − base, characters", "difference", level=0.0
@@ -32,7 +33,7 @@ def plots(figures: dict[str, Any], table: pl.DataFrame, parts: dict[str, Any] | 
         if table["p_tuned"].null_count() < table.height:
             title = "What the judge says: right of the line tuned is better"
             out["verdicts"] = svg.histogram({"p": table["p_tuned"]}, title, "probability that tuned is better", bins=20, level=0.5)
-    out["lengths"] = svg.histogram(lengths, "Lengths of the answers", "characters")
+    out["lengths"] = svg.histogram(lengths, "Lengths of the answers", "characters", bins=BINS)
     if parts and len(parts["parts"]) > 1:
         largest = sorted(parts["parts"], key=lambda p: -p["comparisons"])[:MOST_PARTS]
         out["parts"] = _bars([(p["name"], p["win_rate"]) for p in sorted(largest, key=lambda p: p["name"])], f"Win rate by {parts['name']}")

@@ -11,13 +11,18 @@ from typing import Any
 import orjson
 import polars as pl
 
-from prefdata.errors import UsageError
+from prefdata.errors import PrefdataError, UsageError
 from prefdata.evaluate.policy_options import EvalPolicyOptions
-from prefdata.evaluate.policy_table import ABOUT, BASE, TUNED, pairs_of, write_frame
+from prefdata.evaluate.policy_table import ABOUT, BASE, TUNED, nothing_by, pairs_of, values_of, write_frame
 from prefdata.io.open import opened
+from prefdata.io.sniff import expand
+from prefdata.io.write import replacing
+from prefdata.judges.ask import Job
+from prefdata.judges.members import panel_of
 from prefdata.judges.options import LabelOptions
 from prefdata.judges.prompts import prompts_of
 from prefdata.judges.run import label
+from prefdata.llm.endpoints import address, authorization
 from prefdata.llm.estimate import Estimate
 from prefdata.llm.options import ClientOptions
 from prefdata.sampling.folders import check_folder
@@ -25,12 +30,13 @@ from prefdata.sampling.generate import generate
 from prefdata.sampling.generate_options import GenerateOptions
 from prefdata.sampling.generate_result import GenerateEstimate
 from prefdata.sampling.score import score
-from prefdata.sampling.score_options import ScoreOptions
+from prefdata.sampling.score_options import ScoreOptions, together
+from prefdata.sampling.score_scorers import panel_of as scorers_of
 from prefdata.schema.ids import add_ids
 from prefdata.sources.build import assistant
 
 LOCAL = "hf:"
-MARK = "# Written by 'prefdata eval policy': both policies, as 'prefdata generate --policies' takes them.\n"
+MARK = b"# Written by 'prefdata eval policy': both policies, as 'prefdata generate --policies' takes them.\n"
 CLIENT = tuple(f for f in ClientOptions.model_fields if f not in ("model", "journal", "batch"))
 ANSWERS = ("n", "temperature", "top_p", "top_k", "max_tokens", "system", "stop", "seed", "batch_size", "dtype", "kind", "limit", "force")
 SCORES = (
@@ -70,8 +76,33 @@ def check(o: EvalPolicyOptions) -> None:
             wrong.append(f"{flag} {name}: a local model is written {LOCAL}{name}; without {LOCAL} it is the name of a model on a server")
     if o.base == o.tuned and not o.base.startswith(LOCAL) and (o.base_server or o.base_url) != (o.tuned_server or o.base_url):
         wrong.append(f"--base and --tuned are both {o.base!r}: serve the two under different names (vLLM: --served-model-name)")
+    try:
+        _check_judges(o) if o.judge else _check_scorers(o)
+    except PrefdataError as e:
+        wrong += str(e).splitlines()
     if wrong:
-        raise UsageError("\n".join(wrong))
+        raise UsageError("\n".join(dict.fromkeys(wrong)))
+
+
+def _check_scorers(o: EvalPolicyOptions) -> None:
+    if o.reward_model or o.reward_server or o.grader:
+        options = to_score(o, "")
+        together(options, "listwise")
+        scorers_of(options, "listwise")
+
+
+def _check_judges(o: EvalPolicyOptions) -> None:
+    """Judges, their servers and their constitution, as far as they can be checked without a request."""
+    options = to_label(o, "")
+    if any(j.startswith("rm:") for j in options.judge):
+        return
+    panel = panel_of(options)
+    _ = Job(panel, options, "pair").constitution
+    for member in panel.members if not (o.offline or o.dry_run) else ():
+        pool = panel.pools[member.pool]
+        authorization(pool)
+        for base in pool.base_url:
+            address(pool, base, member.model)
 
 
 def _taken(o: EvalPolicyOptions, names: Sequence[str]) -> dict[str, Any]:
@@ -84,8 +115,8 @@ def write_policies(o: EvalPolicyOptions, folder: str) -> str:
     for name, policy, server in ((BASE, o.base, o.base_server), (TUNED, o.tuned, o.tuned_server)):
         both.append({"policy": policy, "name": name, **({"base_url": server} if server else {})})
     path = os.path.join(folder, "policies.yaml")
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(MARK + orjson.dumps({"policies": both}, option=orjson.OPT_INDENT_2).decode() + "\n")
+    with replacing(path) as temporary, open(temporary, "wb") as f:
+        f.write(MARK + orjson.dumps({"policies": both}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return path
 
 
@@ -136,9 +167,24 @@ class EvalPolicyEstimate:
         return out
 
 
-def estimated(data: list[str], o: EvalPolicyOptions, journal: str) -> EvalPolicyEstimate:
+def check_by(data: list[str], o: EvalPolicyOptions) -> None:
+    """Raises UsageError when no prompt has what --by names, before anything is asked. What can be read only once is not looked at."""
+    if o.by is None or not all(os.path.isfile(p) for p in expand(data)):
+        return
+    known: set[str] = set()
+    with opened(data) as files:
+        for part, _ in prompts_of(files, o.kind, o.limit).parts():
+            found, keys = values_of(part.df, o.by)
+            if any(v is not None for v in found):
+                return
+            known |= keys
+    raise nothing_by(o.by, known)
+
+
+def estimated(names: list[str], o: EvalPolicyOptions, journal: str) -> EvalPolicyEstimate:
     """A dry run. Nothing is written outside a temporary folder."""
-    with TemporaryDirectory() as work:
+    with TemporaryDirectory() as work, opened(names) as files:
+        data = [f.path for f in files]
         answers, pairs = (os.path.join(work, f"{name}.parquet") for name in ("answers", "pairs"))
         policies = write_policies(o, work)
         first = generate(data, answers, to_generate(o, policies, journal, dry_run=True))

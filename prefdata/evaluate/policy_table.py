@@ -122,18 +122,25 @@ def _text(column: str, dtype: pl.DataType) -> pl.Expr:
 
 def with_part(lists: pl.DataFrame, by: str) -> pl.DataFrame:
     """The lists with the value of a column, or of a key of meta, as `part`. Raises UsageError when no record has it."""
-    known: set[str] = set()
-    if by in ("source", "split"):
-        found: list[str | None] = lists[by].to_list() if by in lists.columns else [None] * lists.height
-    else:
-        metas = [_meta(m) for m in (lists["meta"] if "meta" in lists.columns else [None] * lists.height)]
-        known = {k for m in metas for k in m}
-        values = [m.get(by) for m in metas]
-        found = [v if isinstance(v, str) or v is None else orjson.dumps(v).decode() for v in values]
+    found, known = values_of(lists, by)
     if not any(v is not None for v in found):
-        there = ", ".join(["source", "split", *sorted(known)[:20]])
-        raise UsageError(f"--by {by}: no record has such a column or key of meta; there are: {there}")
+        raise nothing_by(by, known)
     return lists.with_columns(part=pl.Series(found, dtype=pl.String))
+
+
+def values_of(df: pl.DataFrame, by: str) -> tuple[list[str | None], set[str]]:
+    """The values, and the keys of meta that there are."""
+    if by in ("source", "split"):
+        return df[by].to_list() if by in df.columns else [None] * df.height, set()
+    metas = [_meta(m) for m in (df["meta"] if "meta" in df.columns else [None] * df.height)]
+    values = [m.get(by) for m in metas]
+    found = [v if isinstance(v, str) or v is None else orjson.dumps(v).decode() for v in values]
+    return found, {k for m in metas for k in m}
+
+
+def nothing_by(by: str, known: set[str]) -> UsageError:
+    there = ", ".join(["source", "split", *sorted(known)[:20]])
+    return UsageError(f"--by {by}: no record has such a column or key of meta; there are: {there}")
 
 
 def _meta(text: str | None) -> Mapping[str, Any]:

@@ -14,11 +14,12 @@ from prefdata.evaluate.rm_options import EvalRmOptions
 from prefdata.evaluate.rm_output import Scored, write
 from prefdata.evaluate.rm_records import Records
 from prefdata.evaluate.rm_result import EvalRmResult
-from prefdata.evaluate.rm_scores import Rewards, rewards
+from prefdata.evaluate.rm_scores import Rewards, rewards, shares_of
 from prefdata.evaluate.rm_tokens import Encoded, encoded
 from prefdata.io.open import opened
 from prefdata.judges.agreement import Ints
-from prefdata.rewards.folder import ModelFolder, look, same_tokens
+from prefdata.rewards.folder import ModelFolder, look, members_of, same_tokens
+from prefdata.sampling.folders import check_parts, words_hash
 from prefdata.train.data import frames
 from prefdata.train.pair_metrics import pair_metrics
 
@@ -31,27 +32,28 @@ def eval_rm(data: list[str] | str, options: EvalRmOptions, out: str | None = Non
     Raises UsageError when there is nothing to score or the model cannot be used, InputError for files that cannot be read.
     """
     started = time.monotonic()
-    policy = look(options.model, f"--model {options.model}")
+    members = [look(m, f"--model {m}") for m in members_of(options.model, f"--model {options.model}")]
+    policy = members[0]
     reference = look(options.reference, f"--reference {options.reference}") if options.reference is not None else None
-    tokenizer = options.tokenizer or options.model
-    _sensible(policy, reference, options, tokenizer)
+    tokenizer = options.tokenizer or policy.path
+    _sensible(members, reference, options, tokenizer)
     with opened([data] if isinstance(data, str) else data) as files:
         paths, records = [f.path for f in files], Records(options.by)
         as_trained = policy.head == "lm" or policy.own
         ending = options.ending if options.ending != "auto" else "eos" if as_trained else "template"
-        longest = min((n for n in (options.max_length, policy.longest) if n is not None), default=None)
+        longest = min((n for n in (options.max_length, *(m.longest for m in members)) if n is not None), default=None)
         pairs = encoded(records.watched(frames(paths, "pair", options.limit)), tokenizer, ending, longest)
         records.check()
         if not pairs.store.size:
             why = ", ".join(f"{n:,} {code}" for code, n in sorted(pairs.dropped.items()) if n)
             raise UsageError(f"{', '.join(f.name for f in files)}: no pair is left to score ({why or 'no records'})")
-        found = rewards(policy, reference, pairs, options, _counted(pairs, 2 if reference else 1, progress))
+        found = rewards(members, reference, pairs, options, _counted(pairs, len(members) + (reference is not None), progress))
         finite = np.isfinite(found.values).all(1)
         pairs.dropped["not-a-number"] += int((~finite).sum())
         if not finite.any():
             raise UsageError(f"--model {options.model}: no reward is a finite number; try --dtype float32")
         scored = Scored(pairs.rows[finite], found.values[finite], pairs.lengths[finite], {k: v[finite] for k, v in found.logps.items()})
-        result = _result(scored, records, options, pairs, found)
+        result = _result(scored, records, options, pairs, found, members)
         result.files = [f.name for f in files]
         result.seconds, result.out = round(time.monotonic() - started, 3), out
         if out is not None:
@@ -59,7 +61,22 @@ def eval_rm(data: list[str] | str, options: EvalRmOptions, out: str | None = Non
     return result
 
 
-def _sensible(policy: ModelFolder, reference: ModelFolder | None, options: EvalRmOptions, tokenizer: str) -> None:
+def _sensible(members: list[ModelFolder], reference: ModelFolder | None, options: EvalRmOptions, tokenizer: str) -> None:
+    policy = members[0]
+    if len(members) > 1 and (any(m.head != "score" for m in members) or len({words_hash(m.path) for m in members}) > 1):
+        raise UsageError(f"--model {options.model}: members of an ensemble are sequence classifiers with one tokenizer, and these are not")
+    if len(members) == 1 and (options.aggregate != "mean" or options.penalty != 1.0):
+        raise UsageError(f"--aggregate and --penalty are for ensembles, and {options.model} is one model; leave them out")
+    if options.penalty != 1.0 and options.aggregate != "uncertainty":
+        raise UsageError("--penalty is for --aggregate uncertainty")
+    if options.head is not None and options.aspect_weights:
+        raise UsageError("--head takes one output, --aspect-weights several: give one of the two")
+    if policy.head == "lm" and (options.head is not None or options.aspect_weights):
+        raise UsageError(f"--head and --aspect-weights are for sequence classifiers; {policy.path} is a causal model")
+    for m in [*members, *([] if reference is None else [reference])]:
+        check_parts(m, f"--model {m.path}" if m is not reference else f"--reference {m.path}", tokenizer=False)
+    for m in members if policy.head == "score" else ():
+        shares_of(m, options)
     if policy.head == "score" and reference is not None:
         raise UsageError(f"--reference: {policy.path} is a sequence classifier, whose scores need no reference; leave it out")
     if policy.head == "score" and options.per_token:
@@ -85,7 +102,9 @@ def _counted(pairs: Encoded, passes: int, progress: Progress | None) -> Callable
     return count
 
 
-def _result(scored: Scored, records: Records, options: EvalRmOptions, pairs: Encoded, found: Rewards) -> EvalRmResult:
+def _result(
+    scored: Scored, records: Records, options: EvalRmOptions, pairs: Encoded, found: Rewards, members: list[ModelFolder]
+) -> EvalRmResult:
     rows = scored.rows
     chosen, rejected = scored.values.T
     soft = None if options.hard_labels else records.numbers("p_chosen", rows)
@@ -111,9 +130,22 @@ def _result(scored: Scored, records: Records, options: EvalRmOptions, pairs: Enc
         pair_metrics(chosen, rejected, p_chosen=soft, source=sources, implicit=bool(found.logps)),
         by_part(sources, chosen, rejected, gold_margin=margin, **given),
         {"name": options.by, **by_part(records.texts("part", rows), chosen, rejected, **given)} if options.by else None,
-        _notes(options, found, soft is not None, rows),
+        [*_counts(options, members), *_notes(options, found, soft is not None, rows)],
         options.min_accuracy,
     )
+
+
+def _counts(options: EvalRmOptions, members: list[ModelFolder]) -> list[str]:
+    """Several models, or outputs, as one reward."""
+    out = []
+    if len(members) > 1:
+        how = {"mean": "the mean", "min": "the minimum"}.get(options.aggregate, f"the mean less {options.penalty:g} standard deviations")
+        out.append(f"rewards are {how} of {len(members)} members")
+    if members[0].outputs > 1 and members[0].head == "score":
+        shares = shares_of(members[0], options)
+        words = " + ".join(f"{w:.3g} {name}" for w, name in zip(shares, members[0].names, strict=True) if w)
+        out.append(f"the reward of a model is {words}")
+    return out
 
 
 def _notes(options: EvalRmOptions, found: Rewards, soft: bool, rows: Ints) -> list[str]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, FiniteFloat
 
 from prefdata.options import Options
+from prefdata.sampling.score_options import weights
 
 
 class EvalRmOptions(Options):
     """Which model gives the rewards, how texts become tokens, and which figures are asked for."""
 
     model: str = Field(
-        description="Folder of a sequence classifier (a reward model), or of a causal model: its rewards are beta (log pi - log pi_ref)."
+        description="Folder of a sequence classifier (a reward model), of an ensemble of them, or of a causal model: its rewards are beta (log pi - log pi_ref)."
     )
     reference: str | None = Field(
         None, description="Folder of the reference of a causal model; without one its rewards are beta log pi (reference-free)."
@@ -22,6 +23,14 @@ class EvalRmOptions(Options):
     beta: float = Field(0.1, gt=0, description="Scale of a causal model's rewards, as in its training.")
     per_token: bool = Field(False, description="A causal model's log-probs as means per token instead of sums (SimPO, ORPO).")
     head: int | None = Field(None, ge=0, description="Which output of a classifier with several is the reward, counted from 0.")
+    aspect_weights: Annotated[dict[str, FiniteFloat], BeforeValidator(weights)] = Field(
+        default_factory=dict,
+        description="Several outputs become their weighted sum, as helpfulness=1,verbosity=-0.3; default: the weights of its training.",
+    )
+    aggregate: Literal["mean", "min", "uncertainty"] = Field(
+        "mean", description="Members of an ensemble: their mean, their minimum, or mean - penalty x standard deviation."
+    )
+    penalty: float = Field(1.0, ge=0, description="uncertainty: how much a standard deviation of the members costs.")
     ending: Literal["auto", "eos", "template"] = Field(
         "auto",
         description="Last token of a text, where a classifier is read: eos: the end-of-sequence token, as prefdata train does; template: "

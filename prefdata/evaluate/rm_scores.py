@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from prefdata.errors import UsageError
 from prefdata.evaluate.rm_options import EvalRmOptions
 from prefdata.evaluate.rm_tokens import Encoded
 from prefdata.judges.agreement import Numbers
+from prefdata.rewards.combine import combined
 from prefdata.rewards.folder import ModelFolder
 from prefdata.rewards.load import quiet
 from prefdata.rewards.scores import Room, forward, in_batches
@@ -35,13 +36,15 @@ class Rewards(NamedTuple):
 
 
 def rewards(
-    policy: ModelFolder, reference: ModelFolder | None, pairs: Encoded, options: EvalRmOptions, progress: Progress | None = None
+    members: Sequence[ModelFolder], reference: ModelFolder | None, pairs: Encoded, options: EvalRmOptions, progress: Progress | None = None
 ) -> Rewards:
-    """Rewards of all pairs. Raises UsageError and InputError."""
+    """Rewards of all pairs. `members`: the model, or the sequence classifiers of an ensemble, which are in memory one at a time. Raises
+    UsageError and InputError."""
+    policy = members[0]
     if policy.head == "score":
-        model = loaded(policy, pairs, options)
-        values, layout = classified(model, pairs, _output(policy, options), options.micro_tokens, progress)
-        return Rewards(values, layout, {})
+        found = [classified(loaded(m, pairs, options), pairs, shares_of(m, options), options.micro_tokens, progress) for m in members]
+        values = combined(np.stack([v.ravel() for v, _ in found], 1), options.aggregate, options.penalty).value.reshape(-1, 2)
+        return Rewards(values, ", ".join(dict.fromkeys(layout for _, layout in found)), {})
     said, layout = log_probs(loaded(policy, pairs, options), pairs, options, progress)
     logps = {"logp": said}
     values = said
@@ -62,18 +65,30 @@ def loaded(folder: ModelFolder, pairs: Encoded, options: EvalRmOptions) -> Any:
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
-def _output(folder: ModelFolder, options: EvalRmOptions) -> int:
-    if options.head is None and folder.outputs != 1:
-        raise UsageError(
-            f"--model {folder.path}: it has {folder.outputs} outputs; --head 0 to --head {folder.outputs - 1} says which is the reward"
-        )
+def shares_of(folder: ModelFolder, options: EvalRmOptions) -> Numbers:
+    """What each output of a classifier counts in the reward, [outputs]: one of them, or several by --aspect-weights, or else as in the
+    training of the model. Raises UsageError."""
     if (options.head or 0) >= folder.outputs:
         raise UsageError(f"--head {options.head}: {folder.path} has {folder.outputs} outputs, counted from 0")
-    return options.head or 0
+    unknown = sorted(options.aspect_weights.keys() - set(folder.names))
+    if unknown:
+        raise UsageError(f"--aspect-weights: {folder.path} has no {', '.join(unknown)} (it has: {', '.join(folder.names)})")
+    if options.aspect_weights:
+        return np.array([options.aspect_weights.get(name, 0.0) for name in folder.names], np.float64)
+    if options.head is not None or folder.outputs == 1:
+        return np.array([i == (options.head or 0) for i in range(folder.outputs)], np.float64)
+    if folder.shares is None:
+        raise UsageError(
+            f"--model {folder.path}: it has {folder.outputs} outputs; --head 0 to --head {folder.outputs - 1} says which is the reward, "
+            f"or --aspect-weights {folder.names[0]}=1,… what each counts"
+        )
+    return np.array(folder.shares)
 
 
-def classified(model: Any, pairs: Encoded, output: int, budget: int, progress: Progress | None = None) -> tuple[Numbers, str]:
-    """Scores [N, 2] and the layout: the fastest that gives the model's own answer, or `own`, its own forward on padded rows."""
+def classified(model: Any, pairs: Encoded, shares: Numbers, budget: int, progress: Progress | None = None) -> tuple[Numbers, str]:
+    """Scores [N, 2] by what each output counts, and the layout: the fastest that gives the model's own answer, or `own`, its own forward on
+    padded rows."""
+    used = np.flatnonzero(shares)
     config = model.config.get_text_config()
     if pairs.ending == "eos" and hasattr(model, "score"):
         config.pad_token_id = None  # else an end that is also the padding would be passed over
@@ -83,7 +98,7 @@ def classified(model: Any, pairs: Encoded, output: int, budget: int, progress: P
     out, room = np.full((store.size, 2), np.nan), Room(budget)
 
     def done(rows: list[int], said: Any) -> None:
-        out[rows] = said[:, output].reshape(-1, 2)
+        out[rows] = (said[:, used] @ shares[used]).reshape(-1, 2)
         if progress:
             progress(len(rows))
 

@@ -33,6 +33,7 @@ COLUMNS = {
     "tools": may(TEXT),
     "source": may(TEXT),
     "split": may(TEXT),
+    "meta": may(TEXT),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from functools import partial
 from typing import Any
 
@@ -49,6 +51,14 @@ def _train(method: Any, data: list[str], out: str, options: Any, progress: Any) 
 
 
 train_dpo, train_rm, train_kto, train_sft = (partial(_train, method) for method in ("dpo", "rm", "kto", "sft"))
+
+
+def forget(out: str) -> None:
+    """Remove the checkpoints of another training, or of the members of an ensemble, from a folder: a new one must not go on from them."""
+    for folder in (out, *(os.path.join(out, n) for n in (os.listdir(out) if os.path.isdir(out) else ()) if n.isdecimal())):
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            if name.startswith("checkpoint-"):
+                shutil.rmtree(os.path.join(folder, name))
 
 
 def said(result: Any, show: int = 5) -> list[str]:

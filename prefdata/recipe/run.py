@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 
 from prefdata.errors import PrefdataError, UsageError
-from prefdata.recipe.adapters import said
+from prefdata.llm.options import ClientOptions
+from prefdata.recipe.adapters import forget, said
 from prefdata.recipe.options import RunOptions
 from prefdata.recipe.places import made_by
 from prefdata.recipe.read import Recipe, Step, read
@@ -28,6 +29,12 @@ from prefdata.version import __version__
 Tell = Callable[[str], None]
 Bars = Callable[[str], AbstractContextManager[Any]]
 """A command's progress function, by its name."""
+
+
+FREE = {"force", "threads"}
+FREE_OF_CALLS = {*ClientOptions.model_fields, "judge_base_url"} - {"model"}
+"""Options that say where and how fast a step works, and not what it writes: a server that moved is no reason to do it again. Steps without
+servers have other options under some of these names (the `batch` of a training)."""
 
 
 def run(
@@ -75,7 +82,9 @@ def _chosen(recipe: Recipe, options: RunOptions) -> range:
 def _key(step: Step, state: State) -> str:
     """A hash of all that the output of a step depends on."""
     inputs = [*state.contents.of_all(step.data), *map(state.contents.of, step.reads)]
-    known = {"command": step.what, "version": __version__, "options": step.raw, "inputs": inputs, "out": step.written}
+    free = FREE | (FREE_OF_CALLS if isinstance(step.options, ClientOptions) else set())
+    options = {k: v for k, v in step.raw.items() if k not in free}
+    known = {"command": step.what, "version": __version__, "options": options, "inputs": inputs, "out": step.written}
     return hashlib.sha256(orjson.dumps(known, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)).hexdigest()
 
 
@@ -117,6 +126,10 @@ def _step(step: Step, key: str, state: State, force: bool, bars: Bars) -> StepRe
     state.begin(step.name, key, anew)
     if step.out is not None:
         os.makedirs(os.path.dirname(step.out) or ".", exist_ok=True)
+    if anew and step.what.startswith("train ") and step.out is not None:
+        forget(step.out)
+        anew = False
+        state.begin(step.name, key, anew)  # from here on its checkpoints are its own, and an interrupted training goes on from them
     options = step.options
     if anew and "force" in type(options).model_fields:
         options = options.model_copy(update={"force": True})
@@ -130,9 +143,18 @@ def _step(step: Step, key: str, state: State, force: bool, bars: Bars) -> StepRe
     if code and (step.command.gate or code != 1):
         ended.status = "failed"
         return ended
+    if _lacks(found):  # it is asked again when the recipe is
+        return ended
     content = state.contents.of(step.out) if step.out is not None else None
     state.finish(step.name, key=key, content=content, exit_code=code, seconds=ended.seconds, lines=lines)
     return ended
+
+
+def _lacks(found: Any) -> bool:
+    """Whether replies did not come: the same command asks for them again."""
+    steps = getattr(found, "steps", None)
+    parts = [found, *(steps.values() if isinstance(steps, dict) else ())]
+    return any(getattr(p, "unanswered", 0) or getattr(p, "passing", 0) for p in parts)
 
 
 def _since(started: float) -> float:

@@ -44,13 +44,15 @@ def overridden(known: Mapping[str, Any], given: Sequence[str], path: str) -> dic
     return out
 
 
-def filled(value: Any, variables: Mapping[str, Any], said: Mapping[str, Any]) -> Given:
-    """The value with its variables. A text that is nothing but one variable becomes the variable's value, number or list.
+def filled(value: Any, variables: Mapping[str, Any], said: Mapping[str, Any], inside: tuple[str, ...] = ()) -> Given:
+    """The value with its variables. A text that is nothing but one variable becomes the variable's value, number or list. A
+    variable's value in the recipe may name others; `inside` are those that led here.
 
-    Raises KeyError with the name of an unknown variable, ValueError for one without a value (null) and for a list in the middle of a text.
+    Raises KeyError with the name of an unknown variable, ValueError for one without a value (null), for a list in the middle of a text and
+    for a variable that is made of itself.
     """
     if isinstance(value, list):
-        parts = [filled(v, variables, said) for v in value]
+        parts = [filled(v, variables, said, inside) for v in value]
         flat = [
             v
             for p, given in zip(parts, value, strict=True)
@@ -58,7 +60,7 @@ def filled(value: Any, variables: Mapping[str, Any], said: Mapping[str, Any]) ->
         ]
         return Given(flat, any(p.here for p in parts))
     if isinstance(value, dict):
-        parts_of = {k: filled(v, variables, said) for k, v in value.items()}
+        parts_of = {k: filled(v, variables, said, inside) for k, v in value.items()}
         return Given({k: p.value for k, p in parts_of.items()}, any(p.here for p in parts_of.values()))
     if not isinstance(value, str):
         return Given(value, False)
@@ -69,12 +71,16 @@ def filled(value: Any, variables: Mapping[str, Any], said: Mapping[str, Any]) ->
     missing = [n for n in names if variables[n] is None]
     if missing:
         raise ValueError(f"give {', '.join(f'{n}=...' for n in missing)}, as the recipe has no value for it")
-    here = any(n in said for n in names)
+    around = [n for n in names if n in inside]
+    if around:
+        raise ValueError(f"the variable {around[0]} is made of itself")
+    own = {n: Given(variables[n], True) if n in said else filled(variables[n], variables, said, (*inside, n)) for n in names}
+    here = any(given.here for given in own.values())
     if NAME.fullmatch(value):
-        return Given(variables[names[0]], here)
-    if any(isinstance(variables[n], list | dict) for n in names):
+        return Given(own[names[0]].value, here)
+    if any(isinstance(given.value, list | dict) for given in own.values()):
         raise ValueError("a list can only stand for a whole value")
-    return Given(NAME.sub(lambda m: _text(variables[m[1]]), value), here)
+    return Given(NAME.sub(lambda m: _text(own[m[1]].value), value), here)
 
 
 def _text(value: Any) -> str:

@@ -12,6 +12,7 @@ from prefdata.errors import InputError, UsageError
 
 CLASSIFIER, CAUSAL = "ForSequenceClassification", ("ForCausalLM", "LMHeadModel")
 ENSEMBLE = "ensemble.json"
+_PART = re.compile(r"merged|checkpoint-\d+")
 _MEMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -26,6 +27,8 @@ class ModelFolder(NamedTuple):
     own: bool
     adapter: bool
     """Whether it has an adapter's weights only."""
+    shares: tuple[float, ...] | None = None
+    """What its training gave each output in the single score (aspect_weights of its configuration), one in sum."""
 
     @property
     def outputs(self) -> int:
@@ -53,7 +56,7 @@ def look(path: str, where: str) -> ModelFolder:
         _harmless(local, f"{where}: its base {local}")
     places = config or (_json(local, "config.json") if local is not None else {})
     own = any(str(_json(p, "model.manifest.json").get("command", "")).startswith("train ") for p in _homes(path))
-    return ModelFolder(path, _head(config, adapter, where), _names(config), _longest(path, places), own, bool(adapter))
+    return ModelFolder(path, _head(config, adapter, where), _names(config), _longest(path, places), own, bool(adapter), _shares(config))
 
 
 def members_of(path: str, where: str) -> list[str]:
@@ -67,9 +70,10 @@ def members_of(path: str, where: str) -> list[str]:
 
 
 def _homes(path: str) -> list[str]:
-    """Where the manifest of a model may lie: with it, or with the ensemble that it is a member of."""
-    parent = os.path.dirname(os.path.abspath(path))
-    return [path, parent] if os.path.isfile(os.path.join(parent, ENSEMBLE)) else [path]
+    """Where the manifest of a model may lie: with it, with the ensemble that it is a member of, or with the training that it is a
+    checkpoint of, or the merged model."""
+    parent, name = os.path.split(os.path.abspath(path))
+    return [path, parent] if os.path.isfile(os.path.join(parent, ENSEMBLE)) or _PART.fullmatch(name) else [path]
 
 
 def _harmless(path: str, where: str) -> None:
@@ -97,6 +101,13 @@ def _names(config: dict[str, Any]) -> tuple[str, ...]:
     if isinstance(labels, dict):
         return tuple(str(labels[k]) for k in sorted(labels, key=lambda k: (len(k), k)))
     return tuple(f"LABEL_{i}" for i in range(int(config.get("num_labels") or (2 if config else 1))))
+
+
+def _shares(config: dict[str, Any]) -> tuple[float, ...] | None:
+    given = config.get("aspect_weights")
+    if not isinstance(given, list) or len(given) != len(_names(config)) or not all(isinstance(w, int | float) and w > 0 for w in given):
+        return None
+    return tuple(w / sum(given) for w in given)
 
 
 def _longest(path: str, config: dict[str, Any]) -> int | None:

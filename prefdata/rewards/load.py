@@ -38,7 +38,7 @@ def load(path: str, where: str, *, ending: Ending | Literal["auto"] = "auto", dt
     if folder.head != "score":
         raise UsageError(f"{where}: a causal model; a reward model is a sequence classifier (score --implicit reads causal ones)")
     if folder.adapter:
-        raise UsageError(f"{where}: an adapter without its base; merge the two first")
+        raise UsageError(f"{where}: an adapter without its base; merge the two first ('prefdata train --merge' writes OUT/merged)")
     needs_torch(where)
     return RewardModel(folder, ready(weights(folder, where, dtype)), Texts(folder.path, ending_of(folder, ending)))
 

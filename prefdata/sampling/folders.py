@@ -15,6 +15,9 @@ from prefdata.rewards.folder import ModelFolder, look
 WORDS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json")
 
 
+MERGE = "'prefdata train --merge' writes OUT/merged"
+
+
 def check_folder(folder: str, option: str) -> None:
     """Raises UsageError unless it holds a causal model with its tokenizer (or a LoRA adapter whose base is on this machine)."""
     found = look(folder, option)
@@ -27,7 +30,7 @@ def check_parts(found: ModelFolder, option: str, tokenizer: bool = True) -> None
     """Raises UsageError when its tokenizer is missing, where that is needed, or an adapter's base."""
     folder = found.path
     if found.adapter and not os.path.isdir(_base(folder)):
-        raise UsageError(f"{option}: an adapter whose base model {_base(folder)!r} is no folder here; merge it into its base first")
+        raise UsageError(f"{option}: an adapter whose base model {_base(folder)!r} is no folder here; merge it into its base first ({MERGE})")
     if tokenizer and not os.path.isfile(os.path.join(folder, "tokenizer.json")):
         raise UsageError(f"{option}: no tokenizer.json; save_pretrained of a fast tokenizer writes it")
 

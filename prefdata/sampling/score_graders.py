@@ -54,7 +54,7 @@ class GraderScorer:
         """What the grader sees of each candidate: not the other candidates, and nothing that was said of them."""
         ends = {tuple(a["completions"]): a["rationale"] for a in row.get("annotations") or () if a["aspect"] == "finish_reason"}
         ids = [[c["id"]] for c in row["completions"]] if self._kind == "listwise" else [[n] for n in ("chosen", "rejected")]
-        record = {k: v for k, v in row.items() if k not in ("annotations", "completions")}
+        record = {k: v for k, v in row.items() if k not in ("annotations", "completions", "chosen", "rejected")}
         about = [ends.get(tuple(i)) for i in ids] if self._kind != "binary" else [ends.get(())]
         return [row_of(record, answer, end) for answer, end in zip(candidates(row, self._kind), about, strict=True)]
 

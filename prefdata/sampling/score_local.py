@@ -20,7 +20,7 @@ from prefdata.llm.request import OK
 from prefdata.rewards.folder import ModelFolder
 from prefdata.rewards.load import Dtype, RewardModel, ending_of, quiet, ready, weights
 from prefdata.rewards.scores import Room, fits, in_batches, known, padding, room_of, scores
-from prefdata.rewards.texts import Ending, Text, Texts
+from prefdata.rewards.texts import Ending, Text, Texts, shared
 from prefdata.sampling.folders import model_hash, words_hash
 from prefdata.sampling.score_said import Candidates, Dict, candidates
 
@@ -48,7 +48,6 @@ class LocalModel:
     loaded: RewardModel | None = None
     layout: str | None = None
     room: Room = field(default_factory=lambda: Room(0))
-    computed: int = 0
 
     def __post_init__(self) -> None:
         self.ends: Ending = "eos" if self.what == "logp" else ending_of(self.folder, self.ending)
@@ -83,7 +82,9 @@ class LocalModel:
                 taken.append([k for _, k in fresh])
         if todo:
             rm = self._ready()
-            self._numbers(rm, rm.texts.of(todo), taken, journal, tell)
+            keeping = Keeping(journal, tell)
+            self._numbers(rm, rm.texts.of(todo), taken, keeping)
+            keeping.wait()
 
     def _ready(self) -> RewardModel:
         if self.loaded is None:
@@ -118,7 +119,7 @@ class LocalModel:
             gc.collect()
             torch.cuda.empty_cache()
 
-    def _numbers(self, rm: RewardModel, texts: list[list[Text]], keys: list[list[bytes]], journal: Journal, tell: Tell | None) -> None:
+    def _numbers(self, rm: RewardModel, texts: list[list[Text]], keys: list[list[bytes]], keeping: Keeping) -> None:
         """Compute and keep. Texts of one prompt are groups, the prompt computed once, where the model allows it."""
         flat: list[tuple[bytes, Text]] = []
         groups: list[list[tuple[bytes, Text]]] = []
@@ -127,7 +128,7 @@ class LocalModel:
             for key, text in zip(mine, row, strict=True):
                 why = text.why or fits(text, rm.folder.longest) or (None if text.answer else "empty-completion")
                 if why is not None:
-                    commit(journal, [(key, why)])
+                    keeping.why(key, why)
                 else:
                     usable.append((key, text))
             groups += cut(usable, self.room.tokens)
@@ -135,18 +136,18 @@ class LocalModel:
         grouped = [g for g in groups if len(g) > 1 or self.what == "logp"]
         if grouped and self.layout is None:
             self.layout = self._layout(rm, grouped)
-        if self.layout in (None, "own") and self.what == "score":
-            flat = [item for g in groups for item in g]
-        else:
-            done = self._grouped(rm, groups, journal, tell)
-            flat = [item for g in done for item in g]
+        if self.what == "score":
+            alone = [self.layout in (None, "own") or not shared([t.ids for _, t in g]) for g in groups]
+            flat = [item for g, one in zip(groups, alone, strict=True) if one for item in g]
+            groups = [g for g, one in zip(groups, alone, strict=True) if not one]
+        flat += [item for g in self._grouped(rm, groups, keeping) for item in g]
         if flat and self.what == "logp":
-            commit(journal, [(key, "out-of-memory") for key, _ in flat])
+            for key, _ in flat:
+                keeping.why(key, "out-of-memory")
             return
         for part in _parts(flat, 50 * self.room.tokens):
             found, failed = scores(rm, [t for _, t in part], self.room)
-            commit(journal, [(k, w or v) for (k, _), v, w in zip(part, found.tolist(), failed, strict=True)])
-            self._told(len(part), tell)
+            keeping.numbers([(k, w or v) for (k, _), v, w in zip(part, found.tolist(), failed, strict=True)])
 
     def _layout(self, rm: RewardModel, groups: list[list[tuple[bytes, Text]]]) -> str:
         """Tried on two texts of the longest group and two of the shortest."""
@@ -163,9 +164,7 @@ class LocalModel:
         except UsageError:  # its logits are no plain product of states and head
             return "own"
 
-    def _grouped(
-        self, rm: RewardModel, groups: list[list[tuple[bytes, Text]]], journal: Journal, tell: Tell | None
-    ) -> list[list[tuple[bytes, Text]]]:
+    def _grouped(self, rm: RewardModel, groups: list[list[tuple[bytes, Text]]], keeping: Keeping) -> list[list[tuple[bytes, Text]]]:
         """Gives the groups that do not fit into memory."""
         from prefdata.train.scoring import group_of, group_scores
 
@@ -175,8 +174,7 @@ class LocalModel:
         def done(batch: list[int], said: Any) -> None:
             items = [item for i in batch for item in groups[i]]
             good = np.isfinite(said).all(1).tolist()
-            commit(journal, [(k, v if ok else "not-a-number") for (k, _), v, ok in zip(items, said.tolist(), good, strict=True)])
-            self._told(len(items), tell)
+            keeping.numbers([(k, v if ok else "not-a-number") for (k, _), v, ok in zip(items, said.tolist(), good, strict=True)])
 
         if self.what == "score":
             left = group_scores(model, sizes, lambda i: group_of([t for _, t in groups[i]]), layout, self.room, done)
@@ -186,13 +184,8 @@ class LocalModel:
             )
             again = [[item] for i in left for item in groups[i] if len(groups[i]) > 1]
             alone = [groups[i] for i in left if len(groups[i]) == 1]
-            return alone + (self._grouped(rm, again, journal, tell) if again else [])
+            return alone + (self._grouped(rm, again, keeping) if again else [])
         return [groups[i] for i in left]
-
-    def _told(self, n: int, tell: Tell | None) -> None:
-        self.computed += n
-        if tell is not None:
-            tell(n)
 
 
 def log_probs(model: Any, groups: list[Any], layout: str) -> Any:
@@ -251,22 +244,40 @@ def _plain(turns: Any) -> list[Dict]:
     return [{k: v for k, v in t.items() if v is not None} for t in turns]
 
 
-def commit(journal: Journal, items: Sequence[tuple[bytes, Number]]) -> None:
-    """Keep numbers, or the reasons why there are none, and wait until they are on the disk. What did not fit into memory may fit elsewhere:
-    it is noted as a failure. Raises InputError when the disk does not take them."""
-    said: SimpleQueue[BaseException | None] = SimpleQueue()
-    count = 0
-    for key, numbers in items:
-        if numbers == "out-of-memory":
-            journal.failed(key, numbers)
-            continue
-        stored = Stored(numbers, b"") if isinstance(numbers, str) else Stored(OK, orjson.dumps(numbers))
-        journal.put(key, stored, Usage(), said.put)
-        count += 1
-    for _ in range(count):
-        error = said.get()
-        if error is not None:
-            raise error
+class Keeping:
+    """Keeps numbers in a journal while the next ones are computed. `wait` until they are on the disk."""
+
+    def __init__(self, journal: Journal, tell: Tell | None) -> None:
+        self._journal, self._tell, self._count = journal, tell, 0
+        self._said: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def why(self, key: bytes, code: str) -> None:
+        """Why a text has no number. What did not fit into memory may fit elsewhere: it is noted as a failure."""
+        if code == "out-of-memory":
+            self._journal.failed(key, code)
+        else:
+            self._put(key, Stored(code, b""))
+
+    def numbers(self, items: Sequence[tuple[bytes, Number]]) -> None:
+        for key, numbers in items:
+            if isinstance(numbers, str):
+                self.why(key, numbers)
+            else:
+                self._put(key, Stored(OK, orjson.dumps(numbers)))
+        if self._tell is not None:
+            self._tell(len(items))
+
+    def _put(self, key: bytes, stored: Stored) -> None:
+        self._journal.put(key, stored, Usage(), self._said.put)
+        self._count += 1
+
+    def wait(self) -> None:
+        """Raises InputError when the disk does not take them."""
+        for _ in range(self._count):
+            error = self._said.get()
+            if error is not None:
+                raise error
+        self._count = 0
 
 
 def stored(journal: Journal, keys: Sequence[bytes]) -> list[Number]:

@@ -15,6 +15,7 @@ REASONS = {
     "one-candidate": "fewer than two candidates",
     "unscored": "fewer than two candidates have a score",
     "truncated": "fewer than two candidates with a score were not cut off",
+    "filtered": "fewer than two candidates passed the provider's content filter",
     "reference": "fewer than two candidates besides the reference answers",
     "duplicates": "the candidates are one and the same text",
     "tie": "the scores are equal",

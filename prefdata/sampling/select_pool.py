@@ -16,7 +16,7 @@ from prefdata.sampling.select_near import near_duplicates, normalised
 from prefdata.sampling.select_options import SelectOptions
 from prefdata.schema.ids import turns_key_of
 
-LEFT_OUT = ("unscored", "truncated", "reference", "duplicates")
+LEFT_OUT = ("unscored", "truncated", "filtered", "reference", "duplicates")
 """Why candidates are left out, in this order."""
 MOST = 1e150
 """Scores beyond it are none: their differences and squares would be infinite."""
@@ -106,21 +106,24 @@ def _with_reasons(flat: pl.DataFrame, said: pl.DataFrame | None, o: SelectOption
         reference |= no_name & ~no_name.all().over("_rec")
     flat = flat.with_columns(reference=reference)
     if said is None:
-        flat = flat.with_columns(_cut=pl.lit(False), thought=pl.lit(None, pl.String))
+        flat = flat.with_columns(_cut=pl.lit(False), _filtered=pl.lit(False), thought=pl.lit(None, pl.String))
     else:
         source = said.filter(pl.col("kind") == "source")
-        cut = source.filter((pl.col("aspect") == "finish_reason") & (pl.col("rationale") == "length"))
+        cut, filtered = (
+            source.filter((pl.col("aspect") == "finish_reason") & (pl.col("rationale") == why)).select("_rec", "id", pl.lit(True).alias(n))
+            for why, n in (("length", "_cut"), ("content_filter", "_filtered"))
+        )
         thoughts = source.filter((pl.col("aspect") == "thought") & pl.col("rationale").is_not_null())
-        cut = cut.select("_rec", "id", _cut=True).unique()
         thoughts = thoughts.group_by("_rec", "id").agg(thought=pl.col("rationale").min())  # one of several, in whatever order they stand
-        for more in (cut, thoughts):
+        for more in (cut.unique(), filtered.unique(), thoughts):
             flat = flat.join(more, on=["_rec", "id"], how="left", maintain_order="left")
     reasons = {"unscored": pl.col("value").is_null() | (pl.col("value").abs() > MOST)}
     if o.truncated == "drop":
         reasons["truncated"] = pl.col("_cut").fill_null(False)
+    reasons["filtered"] = pl.col("_filtered").fill_null(False)  # the provider took words out, or replaced them
     if o.without_reference:
         reasons["reference"] = pl.col("reference")
-    return flat.with_columns(_out=pl.coalesce(pl.when(holds).then(pl.lit(name)) for name, holds in reasons.items())).drop("_cut")
+    return flat.with_columns(_out=pl.coalesce(pl.when(holds).then(pl.lit(name)) for name, holds in reasons.items())).drop("_cut", "_filtered")
 
 
 def _twins(flat: pl.DataFrame, light: pl.DataFrame, o: SelectOptions) -> Mask:

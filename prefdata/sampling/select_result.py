@@ -12,6 +12,7 @@ from prefdata.statistics import percent
 LEFT_OUT = {
     "unscored": "have no score",
     "truncated": "were cut off",
+    "filtered": "were stopped by the provider's content filter",
     "reference": "are reference answers",
     "duplicates": "are merged with another",
 }

@@ -1,5 +1,4 @@
-"""Anthropic HH-RLHF: two transcripts that share everything but the last answer. Counts of its defects in the real
-`harmless-base/test` file stand in `docs/sources.md`."""
+"""Anthropic HH-RLHF: two transcripts that share everything but the last answer."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def arguments(options: TrainOptions, out: str, learning_rate: float, *, evaluate
         eval_steps=options.eval_every,
         load_best_model_at_end=options.save_best is not None,
         metric_for_best_model=options.save_best,
-        greater_is_better=None if options.save_best is None else not options.save_best.endswith("loss"),
+        greater_is_better=None if options.save_best is None else not options.save_best.endswith(("loss", "perplexity")),
         bf16=compute_dtype(options) == torch.bfloat16,
         activation_checkpointing=checkpointing,
         report_to=[] if options.report_to == "none" else [options.report_to],

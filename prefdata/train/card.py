@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from prefdata.train.adapters import is_adapter
 from prefdata.train.store import REASONS
 
 NAMES = {"dpo": "Direct preference optimisation", "rm": "Reward model", "kto": "KTO", "sft": "Supervised fine-tuning"}
@@ -17,7 +18,7 @@ def card(result: Any, options: Any, data: list[str], plots: list[str]) -> str:
     return "\n".join(
         [
             "---",
-            "library_name: transformers",
+            f"library_name: {'peft' if options.lora or is_adapter(options.model) else 'transformers'}",
             "tags: [prefdata, preference-optimization]",
             "---",
             "",

@@ -35,7 +35,7 @@ class ListTask:
         }
         scores = filled(store.table.column("scores"), self.width)
         self.constants |= {f"score{k}": scores[:, k] for k in range(self.width)}
-        self.reference = reference is not None
+        self.referenced = reference is not None
         if reference is not None:
             found = placed(summed(reference)[0], torch.from_numpy(sizes.copy()), self.width).numpy()
             self.constants |= {f"reference{k}": found[:, k] for k in range(self.width)}
@@ -57,7 +57,7 @@ class ListTask:
         values = values.double()
         scores, lengths = (torch.stack([columns[f"{name}{k}"] for k in range(self.width)], 1) for name in ("score", "length"))
         reference = torch.zeros_like(values)
-        if self.reference:
+        if self.referenced:
             reference = torch.stack([columns[f"reference{k}"] for k in range(self.width)], 1)
         scored = ~scores.isnan()
         found = values[:, 0] * 0  # of a rank without rows, too, gradients can be taken

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from math import exp
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from prefdata.train.losses import Pairs, Unpaired
+
+PERPLEXITY = "perplexity"
+"""e to the mean of what is added under this name: the negative log-probs of tokens."""
 
 
 class Tally:
@@ -17,16 +21,19 @@ class Tally:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, Tensor] = {}
 
-    def add(self, name: str, values: Tensor) -> None:
+    def add(self, name: str, values: Tensor, of: Tensor | None = None) -> None:
+        """Values of rows; or sums over parts of rows, whose numbers are `of`."""
         values = values.detach().double()
+        count = values.numel() if of is None else of.sum()
         self.sums[name] = self.sums.get(name, torch.zeros((), dtype=torch.float64, device=values.device)) + values.sum()
-        self.counts[name] = self.counts.get(name, torch.zeros((), dtype=torch.float64, device=values.device)) + values.numel()
+        self.counts[name] = self.counts.get(name, torch.zeros((), dtype=torch.float64, device=values.device)) + count
 
     def take(self, reduce: Any = None) -> dict[str, float]:
         """The means; then it is empty. `reduce` sums a tensor over the ranks (all of them have the same names)."""
         found = self.state(reduce)
         self.sums, self.counts = {}, {}
-        return {name: s / n for name, (s, n) in found.items() if n}
+        means = {name: s / n for name, (s, n) in found.items() if n}
+        return {name: exp(min(mean, 700.0)) if name == PERPLEXITY else mean for name, mean in means.items()}
 
     def state(self, reduce: Any = None) -> dict[str, tuple[float, float]]:
         """Sum and count of each name over the ranks."""
@@ -62,10 +69,11 @@ class Worst:
         return sorted(self.losses.items(), key=lambda item: -item[1])[: self.keep]
 
 
-def alarms(first: dict[str, float], now: dict[str, float], step: int) -> list[str]:
-    """What looks wrong in a line of metrics, by the first line: words for the log."""
+def alarms(first: dict[str, float], now: dict[str, float], step: int, *, reference: bool) -> list[str]:
+    """What looks wrong in a line of metrics, by the first line: words for the log. Without a reference rewards are log-probs, which fall
+    by many points for many reasons."""
     out = []
-    if now.get("rewards/chosen", 0.0) < first.get("rewards/chosen", 0.0) - 1.0:
+    if reference and now.get("rewards/chosen", 0.0) < first.get("rewards/chosen", 0.0) - 1.0:
         words = "the model unlearns chosen answers too (rpo, dpop or dpo:1,sft:0.1 hold them)"
         out.append(f"the reward of chosen answers has fallen to {now['rewards/chosen']:.2f}: {words}")
     if now.get("rewards/accuracies", now.get("accuracy", 0.0)) >= 0.999 and step <= 50:
@@ -94,6 +102,13 @@ def of_pairs(tally: Tally, x: Pairs, beta: float, losses: Tensor, reference: boo
     for i, name in enumerate(sources):
         tally.add(f"sources/{name}/accuracies", accuracy[source == i])
         tally.add(f"sources/{name}/margins", margins[source == i])
+
+
+def of_sft(tally: Tally, logps: Tensor, lengths: Tensor, losses: Tensor) -> None:
+    """Of single completions that are learnt as they are: there is nothing to compare them with."""
+    tally.add("loss", losses)
+    tally.add("logps/chosen", logps)
+    tally.add(PERPLEXITY, -logps, lengths)
 
 
 def of_unpaired(tally: Tally, x: Unpaired, beta: float, losses: Tensor) -> None:

@@ -12,7 +12,17 @@ import polars as pl
 from prefdata.io.write import replacing
 from prefdata.report.svg import curve
 
-CHARTS = ("loss", "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected", "margin", "accuracy", "grad_norm")
+CHARTS = (
+    "loss",
+    "perplexity",
+    "rewards/margins",
+    "rewards/accuracies",
+    "rewards/chosen",
+    "rewards/rejected",
+    "margin",
+    "accuracy",
+    "grad_norm",
+)
 """The metrics that are drawn where a training has them."""
 HELD_OUT = "eval_"
 

@@ -25,7 +25,7 @@ class RewardTask:
     """Scores of pairs or lists, [B, K, H] for H heads. What is known of them is NaN where nobody said anything: for pairs `label`, the
     probability that chosen is better, per head; for lists `label`, the score of each candidate, per head."""
 
-    coupled = False
+    coupled = referenced = False
 
     def __init__(
         self,

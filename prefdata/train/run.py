@@ -35,6 +35,7 @@ from prefdata.train.sensible import check_options
 from prefdata.train.store import REASONS, Store, Tokenised, with_mismatched
 from prefdata.train.task import PolicyTask
 from prefdata.train.usable import usable
+from prefdata.train.words import words_of
 
 Method = Literal["dpo", "rm", "kto", "sft"]
 Progress = Callable[[int, int, str], None]
@@ -258,11 +259,9 @@ def _check_start(model: Any, task: Any, mix: Mix | None, options: TrainOptions) 
 def _run(
     model: Any, task: Any, eval_task: Any, args: Any, options: TrainOptions, budget: int, progress: Progress | None, result: TrainResult
 ) -> None:
-    from transformers import AutoTokenizer
-
     from prefdata.train.trainer import PrefdataTrainer
 
-    words = AutoTokenizer.from_pretrained(tokenizer_of(options))
+    words = words_of(tokenizer_of(options))
     trainer = PrefdataTrainer(task, eval_task, batch=options.batch, micro_tokens=budget, model=model, args=args, processing_class=words)
     trainer.add_callback(Report(trainer, progress))
     last = None if options.force else last_checkpoint(result.out)

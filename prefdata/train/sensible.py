@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from prefdata.errors import UsageError
 from prefdata.train.adapters import is_adapter
+from prefdata.train.losses import LOSSES
 from prefdata.train.options import TrainOptions
 
 
 def check_options(method: str, options: TrainOptions, kind: str) -> None:
     """Raises UsageError with every contradiction."""
     adapted = is_adapter(options.model)
+    names = list(options.loss) or (["sft"] if method == "sft" else [])
+    without = ""
+    if names and all(n in LOSSES and not LOSSES[n].reference for n in names):
+        without = " and ".join(names) + (" learn" if len(names) > 1 else " learns")
     wrong = {
         "--lora makes a fresh adapter, and --model is an adapter already: leave --lora out to train it on, or give its --merge'd model": (
             options.lora is not None and adapted
@@ -27,8 +32,14 @@ def check_options(method: str, options: TrainOptions, kind: str) -> None:
             method == "rm" and bool(options.loss or options.loss_args)
         ),
         "--reference: a reward model has none": method == "rm" and options.reference is not None,
+        f"--reference: {without} without a reference; another one would change nothing, leave it out": (
+            bool(without) and method != "rm" and options.reference is not None
+        ),
         "--ld-alpha compares the lengths of a pair's answers; these are listwise records": (
             options.ld_alpha is not None and kind == "listwise"
+        ),
+        f"--ld-alpha compares the lengths of a pair's answers, which train {method} does not": (
+            options.ld_alpha is not None and method != "dpo"
         ),
     }
     found = [words for words, is_so in wrong.items() if is_so]

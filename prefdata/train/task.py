@@ -17,7 +17,7 @@ from prefdata.errors import UsageError
 from prefdata.train.head import sums
 from prefdata.train.layout import Batch, laid_out
 from prefdata.train.losses import Pairs, Unpaired
-from prefdata.train.metrics import Tally, of_pairs, of_unpaired
+from prefdata.train.metrics import Tally, of_pairs, of_sft, of_unpaired
 from prefdata.train.mix import Mix
 from prefdata.train.store import Store
 
@@ -45,7 +45,7 @@ class PolicyTask:
     ) -> None:
         self.store, self.mix, self.layout, self.ld_alpha = store, mix, layout, ld_alpha
         self.paired = mix.parts[0].loss.rows == "pair"
-        self.coupled = mix.coupled
+        self.coupled, self.referenced = mix.coupled, reference is not None
         self.sources = sorted({s for s in store.texts("source") if s is not None})
         numbers = {s: float(i) for i, s in enumerate(self.sources)}
         self.constants = {
@@ -93,8 +93,10 @@ class PolicyTask:
             if "margin" in columns:
                 x = replace(x, score_chosen=columns["margin"], score_rejected=zeros)
             found = self.mix.pairs(x, columns.get("p_chosen"))
-            if tally is not None:
-                of_pairs(tally, x, self.mix.beta, found, self.reference is not None, columns["source"], self.sources)
+            if tally is not None and not r:
+                of_sft(tally, values[:, 0], columns["length0"], found)
+            elif tally is not None:
+                of_pairs(tally, x, self.mix.beta, found, self.referenced, columns["source"], self.sources)
             self._seen = x.u_c.detach(), x.u_r.detach()
         else:
             y = Unpaired(values[:, 0], reference[0], columns["label"].bool())

@@ -170,7 +170,8 @@ class PrefdataTrainer(Trainer):  # type: ignore[misc]
             logs = {**logs, **self.tally.take(self._reduce)}
             self.last_line = {k: v for k, v in logs.items() if isinstance(v, float)}
             self.first_line = self.first_line or self.last_line
-            self.alarms += [a for a in alarms(self.first_line, self.last_line, self.state.global_step) if a not in self.alarms]
+            found = alarms(self.first_line, self.last_line, self.state.global_step, reference=self.task.referenced)
+            self.alarms += [a for a in found if a not in self.alarms]
         super().log(logs, start_time)
         if self.is_world_process_zero():
             with open(os.path.join(self.args.output_dir, "metrics.jsonl"), "ab") as f:

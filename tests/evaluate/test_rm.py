@@ -347,6 +347,55 @@ def test_subsets_and_heads(tmp_path: Path) -> None:
     assert pl.read_parquet(tmp_path / "out" / "scores.parquet")["part"].to_list()[:4] == ["s0", "s1", "s2", "s0"]
 
 
+@pytest.mark.filterwarnings("ignore:.*lr_scheduler.*:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+def test_aspects_and_ensembles_of_training(tmp_path: Path) -> None:
+    """An ensemble of models with a head per aspect: rewards are the weighted means of their training, and means over the members; the
+    figures are those of its last line. Other weights and aggregates by hand, from the scores of each head of each member."""
+    from prefdata.train.options import TrainOptions
+    from prefdata.train.run import train
+
+    base = tiny.saved(tmp_path / "base", WORDS, hidden=32)
+    rows = texts(24)
+    for i, row in enumerate(rows):
+        first = {"annotator": "a", "kind": "human", "completions": ["chosen", "rejected"], "outcome": "first" if i % 3 else "second"}
+        row["annotations"] = [{**first, "aspect": "kind"}, {**first, "aspect": "safe", "outcome": "first"}]
+    data = write(tmp_path / "in.jsonl", rows)
+    how: dict[str, Any] = {"batch": 8, "learning_rate": 1e-2, "eval_data": data, "lora": 2, "merge": True}
+    options = TrainOptions(model=base, aspects="kind:3,safe:1", ensemble=2, **how)  # type: ignore[arg-type]
+    trained = train("rm", [data], str(tmp_path / "rms"), options).eval
+    each = np.zeros((2, 2, 24, 2))
+    for m in range(2):
+        for h in range(2):
+            folder = tmp_path / "rms" / str(m) / ("merged" if h else "")  # merged weights are read as those of the adapter
+            measured(data, folder, tmp_path / f"out-{m}{h}", head=h)
+            each[m, h] = scores(tmp_path / f"out-{m}{h}")
+    one = 0.75 * each[:, 0] + 0.25 * each[:, 1]
+    assert np.abs(one[0] - one[1]).max() > 1e-3 and np.abs(each[:, 0] - each[:, 1]).max() > 1e-3
+    found = measured(data, tmp_path / "rms", tmp_path / "mean")
+    assert scores(tmp_path / "mean") == pytest.approx(one.mean(0), abs=1e-4)
+    assert found.metrics["margin"] == pytest.approx(trained["eval_margin"], abs=1e-3)
+    assert found.model["ending"] == "eos"
+    assert {"rewards are the mean of 2 members", "the reward of a model is 0.75 kind + 0.25 safe"} <= set(found.notes)
+    measured(data, tmp_path / "rms", tmp_path / "min", aggregate="min", aspect_weights={"safe": 1, "kind": -1})
+    assert scores(tmp_path / "min") == pytest.approx((each[:, 1] - each[:, 0]).min(0), abs=1e-4)
+    measured(data, tmp_path / "rms", tmp_path / "less", aggregate="uncertainty", penalty=2, head=1)
+    assert scores(tmp_path / "less") == pytest.approx(each[:, 1].mean(0) - 2 * each[:, 1].std(0), abs=1e-4)
+    for wrong, words in (
+        ({"aspect_weights": {"funny": 1}}, r"has no funny \(it has: kind, safe\)"),
+        ({"aspect_weights": {"kind": 1}, "head": 0}, "give one of the two"),
+        ({"penalty": 2}, "is for --aggregate uncertainty"),
+    ):
+        with pytest.raises(prefdata.UsageError, match=words):
+            measured(data, tmp_path / "rms", **wrong)
+    with pytest.raises(prefdata.UsageError, match="is one model"):
+        measured(data, tmp_path / "rms" / "0", aggregate="min")
+    config = tmp_path / "rms" / "0" / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": str(tmp_path / "gone")}))
+    with pytest.raises(prefdata.UsageError, match="no folder here; merge it into its base first .*--merge"):
+        measured(data, tmp_path / "rms" / "0")
+
+
 def test_what_is_not_scored_is_counted(tmp_path: Path) -> None:
     """A pair that is too long, one whose texts are the same tokens, and one with a word that the model has no number for."""
     folder = classifier(tmp_path / "rm")

@@ -5,15 +5,22 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import prefdata
 from prefdata.cli.main import build
+from prefdata.llm.mock_server import serving
 from prefdata.recipe.run import run
+from prefdata.sampling.folders import model_hash
+from prefdata.sampling.thoughts import THOUGHT, parts
 from prefdata.shipped import names
+from tests.recipe import answering
 from tests.train import tiny
 
 pytest.importorskip("torch")
@@ -97,6 +104,131 @@ def test_ci_check(made: Path, tmp_path: Path) -> None:
     assert {p.name for p in (tmp_path / "out").glob("findings.*")} == {"findings.sarif", "findings.xml", "findings.md"}
     stopped = run("ci-check", [f"data={made}/pku.jsonl", "fail_on=info", "select=[PD704]"], str(tmp_path / "strict"))
     assert [s.status for s in stopped.steps] == ["done", "done", "failed"]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model that answers sums, now right, now wrong."""
+    folder = tmp_path_factory.mktemp("answers")
+    answering.made(folder)
+    return folder
+
+
+SLOW = ["batch=8", "learning_rate=1e-4", "max_tokens=32"]
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = prefdata.read(str(path)).to_dicts()
+    return found
+
+
+def text(turns: list[dict[str, str]]) -> str:
+    return turns[-1]["content"]
+
+
+def policies(path: Path) -> set[str]:
+    """Who wrote the candidates of the lists."""
+    return {c["model"] for row in rows(path) for c in row["completions"]}
+
+
+def scores(lists: Path) -> dict[tuple[str, str], float]:
+    """The score of every candidate, by its prompt and its text."""
+    return {(text(r["prompt"]), text(c["messages"])): c["score"] for r in rows(lists) for c in r["completions"]}
+
+
+def test_constitutional_ai(answers: Path, tmp_path: Path) -> None:
+    """Revisions of the server's drafts are what the first model learns; its answers are compared, here by their length."""
+    with serving("longest") as server:
+        given = [f"prompts={answers}/prompts.jsonl", f"model={answers}/policy", f"server={server.url}", "judge_model=mock", "n=3"]
+        found = ran("constitutional-ai", tmp_path / "out", *given, *SLOW, "sft_learning_rate=1e-4")
+    n = len(answering.SUMS)
+    revised = rows(tmp_path / "out" / "revised.parquet")
+    assert len(revised) == found["train sft"]["counts"]["kept"] == n
+    assert all(r["label"] and "in a safe way" in text(r["completion"]) for r in revised)
+    assert policies(tmp_path / "out" / "candidates.parquet") == {"hf:sl-cai"}
+    pairs = rows(tmp_path / "out" / "labelled.parquet")
+    assert len(pairs) >= n
+    assert all(len(text(p["chosen"])) > len(text(p["rejected"])) and 0.5 < p["p_chosen"] < 1 for p in pairs)
+    assert found["train dpo"]["counts"]["kept"] == len(pairs)
+
+
+def test_rso_dpo(answers: Path, tmp_path: Path) -> None:
+    given = [f"prompts={answers}/prompts.jsonl", f"model={answers}/policy", f"reward_model={answers}/rm", "n=8", "k=4", "beta=0.01"]
+    found = ran("rso-dpo", tmp_path / "out", *given, *SLOW)
+    pairs = rows(tmp_path / "out" / "pairs.parquet")
+    assert 1 <= len(pairs) <= 2 * len(answering.SUMS)  # four were drawn of each prompt
+    known = scores(tmp_path / "out" / "pairs.parquet.scored.parquet")
+    better = [known[text(p["prompt"]), text(p["chosen"])] - known[text(p["prompt"]), text(p["rejected"])] for p in pairs]
+    assert min(better) > 0
+    assert [round(p["margin"], 6) for p in pairs] == [round(b, 6) for b in better]
+    assert found["train dpo"]["counts"]["kept"] == len(pairs)
+
+
+def test_a_policy_on_a_server(answers: Path, tmp_path: Path) -> None:
+    """The model that answers need not be the folder that is trained."""
+    with serving("longest") as server:
+        given = [f"prompts={answers}/prompts.jsonl", f"model={answers}/policy", "policy=mock", f"server={server.url}"]
+        ran("rso-dpo", tmp_path / "out", *given, f"reward_model={answers}/rm", "n=4", "k=4", "beta=0.01", *SLOW)
+        assert server.stats.answered == 4 * len(answering.SUMS)
+    assert policies(tmp_path / "out" / "pairs.parquet.generated.parquet") == {"mock"}
+
+
+def test_iterative_dpo(answers: Path, tmp_path: Path) -> None:
+    """Each round samples from the model of its own, and says so."""
+    given = [f"prompts={answers}/prompts.jsonl", f"prompts_2={answers}/prompts.jsonl", f"model={answers}/policy"]
+    found = ran("iterative-dpo", tmp_path / "out", *given, f"reward_model={answers}/rm", "n=4", *SLOW)
+    lists = [tmp_path / "out" / f"pairs-{k}.parquet.generated.parquet" for k in (1, 2)]
+    assert [policies(path) for path in lists] == [{"hf:policy@1"}, {"hf:dpo-1@2"}]
+    models = [Path(answers, "policy"), *(tmp_path / "out" / f"dpo-{k}" for k in (1, 2))]
+    assert len({(m / "model.safetensors").read_bytes() for m in models}) == 3
+    sampled = [json.loads(Path(f"{path}.manifest.json").read_bytes())["policies"][0]["sha256"] for path in lists]
+    assert sampled == [model_hash(str(m)) for m in models[:2]]
+    assert all(found[f"train {k}"]["counts"]["kept"] == len(rows(tmp_path / "out" / f"pairs-{k}.parquet")) >= 1 for k in (1, 2))
+
+
+def test_self_rewarding_dpo(answers: Path, tmp_path: Path) -> None:
+    """The second round's scores are the implicit reward of the first round's model."""
+    given = [f"data={answers}/people.jsonl", f"prompts={answers}/prompts.jsonl", f"model={answers}/policy", "n=5"]
+    found = ran("self-rewarding-dpo", tmp_path / "out", *given, *SLOW)
+    assert found["train 1"]["counts"]["kept"] == 3 * len(answering.SUMS)
+    scored = tmp_path / "out" / "pairs-2.parquet.scored.parquet"
+    assert policies(scored) == {"hf:dpo-1@2"}
+    assert len({round(s, 6) for s in scores(scored).values()}) > len(answering.SUMS)
+    dpo = tmp_path / "out" / "dpo-1"
+    again = prefdata.score(str(scored), str(tmp_path / "again.parquet"), implicit=str(dpo), reference=f"{answers}/policy", beta=0.1)
+    assert again is not None
+    assert scores(tmp_path / "again.parquet") == pytest.approx(scores(scored), abs=1e-6)
+    assert found["train 2"]["counts"]["kept"] >= 1
+
+
+def test_tpo(answers: Path, tmp_path: Path) -> None:
+    """Scorers see answers without thoughts; the pairs that train have them."""
+    given = [f"prompts={answers}/prompts.jsonl", f"model={answers}/policy", f"reward_model={answers}/rm", "n=6"]
+    found = ran("tpo", tmp_path / "out", *given, *SLOW)
+    lists = rows(tmp_path / "out" / "pairs.parquet.scored.parquet")
+    assert not any("[[" in text(c["messages"]) for r in lists for c in r["completions"])
+    pairs = rows(tmp_path / "out" / "pairs.parquet")
+    sides = [parts(text(p[side])) for p in pairs for side in ("chosen", "rejected")]
+    assert len(sides) >= 2
+    assert all(side is not None and side.thought.startswith(THOUGHT) for side in sides)
+    assert {side.answer for side in sides if side} <= {text(c["messages"]) for r in lists for c in r["completions"]}
+    assert found["train dpo"]["counts"]["kept"] == len(pairs)
+
+
+def test_reft(answers: Path, tmp_path: Path) -> None:
+    """The chosen answer is the right one, and the rejected one is not."""
+    grader = {"type": "regex", "pattern": "(\\d+)\\D*$", "group": 1, "reference": "{{ item.answer }}", "invalid_grade": 0}
+    (tmp_path / "grader.json").write_text(json.dumps(grader), encoding="utf-8")
+    given = [f"prompts={answers}/prompts.jsonl", f"model={answers}/policy", f"grader={tmp_path}/grader.json", "n=12", "pairs=2"]
+    found = ran("reft", tmp_path / "out", *given, *SLOW)
+    pairs = rows(tmp_path / "out" / "pairs.parquet")
+    right = {answering.question(a, b): str(a + b) for a, b in answering.SUMS}
+    numbers = [[re.findall(r"\d+", text(p[side]))[-1] for side in ("chosen", "rejected")] for p in pairs]
+    wanted = [right[text(p["prompt"])] for p in pairs]
+    assert len(pairs) >= 3
+    assert all(chosen == w != rejected for (chosen, rejected), w in zip(numbers, wanted, strict=True))
+    assert max(Counter(text(p["prompt"]) for p in pairs).values()) <= 2
+    assert found["train dpo"]["counts"]["kept"] == len(pairs)
 
 
 def test_every_recipe_is_run_here() -> None:

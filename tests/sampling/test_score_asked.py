@@ -268,6 +268,14 @@ def test_an_answer_that_was_cut_off_is_not_graded(tmp_path: Path) -> None:
     assert [c["score"] for c in found["completions"]] == [None, 0.0]
 
 
+def test_a_grader_does_not_see_the_other_answer(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def grade(sample, item):\n    return float('fox' in str(item)) + 2 * ('fox' in sample['output_text'])\n")
+    pair = made("pair", {"prompt": turns("why", "user"), "chosen": turns("fox"), "rejected": turns("dog")})
+    data, out = store(tmp_path / "in.jsonl", [pair]), tmp_path / "out.jsonl"
+    score(data, out, grader=f"{tmp_path}/own.py:grade", allow_code=True)
+    assert about(rows_of(out, "pair")[0], "grader:grade") == {"chosen": 2.0, "rejected": 0.0}
+
+
 def test_a_judge_and_a_grader_together(tmp_path: Path) -> None:
     """Scorers of several kinds: standardised, then their minimum."""
     (tmp_path / "long.json").write_text(

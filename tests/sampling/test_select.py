@@ -99,6 +99,21 @@ def test_every_row_has_a_fate(run: Run) -> None:
     assert texts(kept) == [("b", "a", 2.0), ("b", "a", 1.0)]
 
 
+def test_what_a_filter_stopped_is_left_out(run: Run) -> None:
+    """The provider's content filter, with a reason of its own; `--truncated keep` is about the length alone."""
+    rows = [
+        listed("two", candidate("a", 1.0), candidate("b", 2.0), annotations=[finished("b", "content_filter")]),
+        listed("three", *(candidate(t, s) for t, s in (("a", 1.0), ("b", 3.0), ("c", 2.0))), annotations=[finished("b", "content_filter")]),
+        listed("cut", candidate("a", 1.0), candidate("b", 2.0), annotations=[finished("b", "length")]),
+    ]
+    for keep, kept in (("drop", [("c", "a", 1.0)]), ("keep", [("c", "a", 1.0), ("b", "a", 1.0)])):
+        records, result = run(rows, f"{keep}.jsonl", truncated=keep)
+        assert texts(records) == kept
+        assert result.candidates["left_out"] == {"filtered": 2} | ({"truncated": 1} if keep == "drop" else {})
+        assert lost(result) == {"two": "filtered"} | ({"cut": "truncated"} if keep == "drop" else {})
+    assert "2 were stopped by the provider's content filter" in result.text()
+
+
 def test_pairs_are_valid_records(run: Run, tmp_path: Path) -> None:
     said_of = [said("b", "rm", score=3.0), said("c", "rm", score=2.0), said("a", "rm", score=1.0)]
     both = {**said("b", "judge", outcome="first"), "completions": [cid("b"), cid("a")]}

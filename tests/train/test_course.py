@@ -15,11 +15,15 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from prefdata.errors import UsageError
+from prefdata.train.metrics import alarms
 from prefdata.train.plots import charts
 from prefdata.train.run import train
+from prefdata.train.store import Store, load_table
 from tests.checks.build import write
+from tests.train.build import answer_logps
 from tests.train.test_train import WORDS, lines, options, rows
 from tests.train.tiny import saved
 
@@ -62,6 +66,43 @@ def test_a_training_leaves_charts_a_table_and_a_card(model: str, tmp_path: Path)
     assert [s[:2] for s in said if s[1]] == [(1, 3), (2, 3), (3, 3)] and said[0] == (0, 0, "reading and tokenising")
     assert "tokens/s, loss " in said[-1][2]
     assert not list(out.glob("*.bin"))  # pickles
+
+
+def test_what_sft_says(model: str, tmp_path: Path) -> None:
+    """Loss, log-prob and perplexity of what is learnt; no rewards, which compare, and no alarm about them. Perplexity is e to the mean
+    over the tokens of all completions, by the model's own forward before the first step."""
+    data, out = write(tmp_path / "in.jsonl", rows(16)), tmp_path / "out"
+    result = train("sft", data, str(out), options(model, epochs=2, batch=16, learning_rate=0.3, lora=2))  # it unlearns
+    found = lines(out)
+    assert found[-1]["logps/chosen"] < found[0]["logps/chosen"] - 1 and result.alarms == []
+    assert {k for line in found for k in line} == {"step", "epoch", "loss", "grad_norm", "learning_rate", "logps/chosen", "perplexity"}
+    store = Store(load_table(str(next((out / "cache").glob("tokens-*.arrow")))))
+    logps = answer_logps(AutoModelForCausalLM.from_pretrained(model), store)[:, 0]
+    tokens = torch.tensor([len(store.group(i).completions[0]) for i in range(store.size)])
+    assert found[0]["perplexity"] == pytest.approx(float(torch.exp(-logps.sum() / tokens.sum())), rel=1e-4)
+    assert found[0]["logps/chosen"] == pytest.approx(float(logps.mean()), rel=1e-5)
+    assert "library_name: peft\n" in (out / "README.md").read_text()
+
+
+def test_alarms_are_about_a_reference() -> None:
+    first, now = {"rewards/chosen": 0.0}, {"rewards/chosen": -1.5}
+    assert [a.partition(":")[0] for a in alarms(first, now, 9, reference=True)] == ["the reward of chosen answers has fallen to -1.50"]
+    assert alarms(first, now, 9, reference=False) == []
+
+
+def test_a_reference_that_nobody_looks_at(model: str, tmp_path: Path) -> None:
+    data, out = write(tmp_path / "in.jsonl", rows(8)), str(tmp_path / "out")
+    for method, more, words in (
+        ("sft", {}, "--reference: sft learns without a reference"),
+        ("dpo", {"loss": "simpo"}, "--reference: simpo learns without a reference"),
+        ("dpo", {"loss": "orpo:1,sft:0.1"}, "--reference: orpo and sft learn without a reference"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            train(method, data, out, options(model, reference=model, **more))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--ld-alpha compares .* which train sft does not"):
+        train("sft", data, out, options(model, ld_alpha=0.5))
+    train("dpo", data, out, options(model, reference=model, loss="dpo:1,sft:0.1", max_steps=1))
+    assert "library_name: transformers\n" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_line_begun_before_a_checkpoint_is_finished_after_it(model: str, tmp_path: Path) -> None:
