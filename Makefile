@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-consumers lint fix docs bench clean
+.PHONY: setup demo test test-consumers lint fix docs site bench clean
 
 setup: $(READY)
 
@@ -34,6 +34,10 @@ fix: setup
 
 docs: setup
 	$(BIN)/python docs/generate.py
+
+# The pages as a web site, in site/. Links and anchors that lead nowhere are errors.
+site: docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 
 bench: setup
 	$(BIN)/python benchmarks/convert.py

@@ -18,7 +18,7 @@ from prefdata.io.read import Batch, read_shard
 from prefdata.io.sniff import Input
 from prefdata.schema.dtypes import required
 from prefdata.sources.intake import drafts, intake, read_rows
-from prefdata.sources.recognise import NotRecognised
+from prefdata.sources.recognise import NotRecognised, Unreadable
 from prefdata.sources.source import Choices, Source
 
 
@@ -81,9 +81,11 @@ def reading(inp: Input, options: ValidateOptions) -> Reading:
         return own_reading(inp, named or options.kind, found)
     try:
         taken = intake(inp, options, options.kind)
-    except NotRecognised as e:
+    except (NotRecognised, Unreadable) as e:
         if options.kind or kinds_of(found):
             return own_reading(inp, options.kind, found)
+        if isinstance(e, Unreadable):
+            raise
         raise UsageError(f"{e}\nor, if it is a file of prefdata: --kind pair|binary|listwise") from None
     to = options.kind or taken.kind
     if to != taken.kind and to not in taken.source.also and not (taken.source.emits == "comparison" and to == "listwise"):

@@ -44,8 +44,8 @@ Examples:
 
 EXTRA: dict[str, Any] = {
     "data": (Annotated[list[str], typer.Argument(help="Labelled records: files, globs, or - for stdin.")], ...),
-    "json_": (Annotated[bool, typer.Option("--json", help="Print one JSON object.")], False),
-    "output": (Annotated[str | None, typer.Option("--output", "-o", help="Also write the figures to a JSON file.")], None),
+    "json_": (Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object on stdout.")], False),
+    "output": (Annotated[str | None, typer.Option("--out", "--output", "-o", help="Also write the figures to a JSON file.")], None),
     "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; only the exit code tells.")], False),
 }
 
@@ -88,7 +88,10 @@ Examples:
 RM_EXTRA: dict[str, Any] = {
     **EXTRA,
     "data": (Annotated[list[str], typer.Argument(help="Pair records: files, globs, or - for stdin.")], ...),
-    "output": (Annotated[str | None, typer.Option("--output", "-o", help="Folder for scores, report, page and plots.")], None),
+    "output": (
+        Annotated[str | None, typer.Option("--out", "--output", "-o", help="Output folder: scores, report, page and plots.")],
+        None,
+    ),
 }
 
 
@@ -131,8 +134,8 @@ Examples:
 
 POLICY_EXTRA: dict[str, Any] = {
     "data": (Annotated[list[str], typer.Argument(help="Files of prompts or records, or globs.")], ...),
-    "output": (Annotated[str, typer.Option("--output", "-o", help="Folder for answers, scores, report and page.")], ...),
-    "json_": (Annotated[bool, typer.Option("--json", help="Print one JSON object.")], False),
+    "output": (Annotated[str, typer.Option("--out", "--output", "-o", help="Output folder: answers, scores, report and page.")], ...),
+    "json_": (Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object on stdout.")], False),
     "quiet": EXTRA["quiet"],
 }
 

@@ -10,7 +10,7 @@ import typer
 from prefdata.cli.options import guarded, parse, say, visible
 from prefdata.errors import InputError, UsageError
 
-HELP = """Look into the journal of replies that prefdata label and prefdata revise keep beside their output.
+HELP = """Look into the journal of replies that label, revise, generate, score and sample keep beside their output.
 
 Examples:
 

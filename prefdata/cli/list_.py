@@ -10,7 +10,7 @@ import typer
 from prefdata.cli.options import guarded
 
 HELP = """List the sources that can be converted, the rules of validate (with their limits), the targets of export, the judges and
-constitutions of label and revise, the types of graders, or the losses of train.
+constitutions of label and revise, the types of graders, the losses of train, or the recipes.
 
 Examples:
 
@@ -135,6 +135,12 @@ def _graders() -> list[dict[str, Any]]:
     ]
 
 
+def _recipes() -> list[dict[str, Any]]:
+    from prefdata.recipe.read import shipped
+
+    return shipped()
+
+
 TABLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "sources": _sources,
     "rules": _rules,
@@ -143,6 +149,7 @@ TABLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "graders": _graders,
     "losses": _losses,
     "constitutions": _constitutions,
+    "recipes": _recipes,
 }
 SHOWN = {
     "sources": ("name", "kind", "title"),
@@ -152,6 +159,7 @@ SHOWN = {
     "graders": ("type", "what"),
     "losses": ("name", "method", "rows", "options", "what"),
     "constitutions": ("name", "version", "comparison", "critique", "about"),
+    "recipes": ("name", "about"),
 }
 """What a line of text shows; --json has everything."""
 
@@ -164,7 +172,8 @@ def _cell(value: Any) -> str:
 
 def command(
     what: Annotated[
-        Literal["sources", "rules", "exporters", "judges", "graders", "constitutions", "losses"], typer.Argument(help="What to list.")
+        Literal["sources", "rules", "exporters", "judges", "graders", "constitutions", "losses", "recipes"],
+        typer.Argument(help="What to list."),
     ],
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
@@ -181,4 +190,5 @@ def command(
             print("  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip())
         return 0
 
-    guarded(show)
+    if code := guarded(show):
+        raise typer.Exit(code)

@@ -24,8 +24,8 @@ COMMANDS = {
     "train": "Train a model on records: dpo, rm, kto, sft.",
     "run": "Run a recipe: a YAML with an ordered list of steps.",
     "recipe": "List, show, copy and check recipes.",
-    "list": "List the sources, the rules, the export targets, the judges or the constitutions.",
-    "schema": "Print the JSON Schema of a kind.",
+    "list": "List sources, rules, export targets, judges, graders, constitutions, losses or recipes.",
+    "schema": "Print the JSON Schema of a kind of record, or of recipes.",
 }
 
 

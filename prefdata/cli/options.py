@@ -65,7 +65,11 @@ def parse(model: type[Options], values: dict[str, Any]) -> Options:
     try:
         return model.model_validate({k: v for k, v in values.items() if v is not None})
     except ValidationError as e:
-        lines = [f"--{field.replace('_', '-')}: {message}" for field, message in explain(e)]
+        about = {f.alias or name: f.description for name, f in model.model_fields.items()}
+        lines = [
+            f"--{field.replace('_', '-')}: {f'is needed: {about[field]}' if message == 'Field required' and field in about else message}"
+            for field, message in explain(e)
+        ]
         raise UsageError("\n".join(lines)) from None
 
 

@@ -26,7 +26,9 @@ Given = Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", he
 
 def _list(json_: Json = False) -> None:
     def run() -> int:
-        rows = [_about(n) for n in _names()]
+        from prefdata.recipe.read import shipped
+
+        rows = shipped()
         if json_:
             _json(rows)
         else:
@@ -36,22 +38,6 @@ def _list(json_: Json = False) -> None:
         return 0
 
     _end(guarded(run))
-
-
-def _names() -> list[str]:
-    from prefdata.shipped import names
-
-    return names("recipes")
-
-
-def _about(name: str) -> dict[str, Any]:
-    from prefdata.recipe.read import Head
-    from prefdata.shipped import path_of
-    from prefdata.yaml_files import bytes_of, parse
-
-    path = path_of("recipes", name)
-    head = parse(Head, bytes_of(path, "recipes"), str(path))
-    return {"name": name, "about": head.about, "vars": head.vars, "steps": [next(k for k in s if k != "name") for s in head.steps]}
 
 
 def _show(recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a file.")]) -> None:
@@ -82,7 +68,9 @@ def _copy(
         except FileExistsError:
             raise UsageError(f"{out} is already there; name another file: prefdata recipe copy {recipe} FILE") from None
         except OSError as e:
-            raise UsageError(f"{out}: cannot be written ({e.strerror or e})") from None
+            raise UsageError(
+                f"{out}: cannot be written ({e.strerror or e}); name another file: prefdata recipe copy {recipe} FILE"
+            ) from None
         say(f"{out}: a copy of {recipe}; 'prefdata run {out} --dry-run' says what it would do")
         return 0
 

@@ -6,15 +6,22 @@ from typing import Annotated, Literal
 
 import typer
 
-HELP = """Print the JSON Schema of a kind of record.
+HELP = """Print the JSON Schema of a kind of record, or of recipes (for editors).
 
-Example:
+Examples:
 
   prefdata schema pair > pair.schema.json
+
+  prefdata schema recipe > recipe.schema.json
 """
 
 
-def command(kind: Annotated[Literal["pair", "binary", "listwise"], typer.Argument(help="Kind of record.")]) -> None:
+def command(kind: Annotated[Literal["pair", "binary", "listwise", "recipe"], typer.Argument(help="Kind of record, or recipe.")]) -> None:
+    if kind == "recipe":
+        from prefdata.recipe.schema import recipe_schema
+
+        print(recipe_schema(), end="")
+        return
     from prefdata.schema.generate import json_schema
 
     print(json_schema(kind), end="")

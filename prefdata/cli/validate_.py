@@ -40,7 +40,9 @@ EXTRA: dict[str, Any] = {
     "output": (
         Annotated[
             list[str] | None,
-            typer.Option("--output", "-o", help="Also write a report; its name decides: .sarif, .xml (JUnit), .md, .json, .jsonl, .txt."),
+            typer.Option(
+                "--out", "--output", "-o", help="Also write a report; its name decides: .sarif, .xml (JUnit), .md, .json, .jsonl, .txt."
+            ),
         ],
         None,
     ),

@@ -14,7 +14,8 @@ class EvalRmOptions(Options):
     """Which model gives the rewards, how texts become tokens, and which figures are asked for."""
 
     model: str = Field(
-        description="Folder of a sequence classifier (a reward model), of an ensemble of them, or of a causal model: its rewards are beta (log pi - log pi_ref)."
+        description="Folder of a sequence classifier (a reward model), of an ensemble of them, or of a causal model: its rewards are "
+        "beta (log pi - log pi_ref)."
     )
     reference: str | None = Field(
         None, description="Folder of the reference of a causal model; without one its rewards are beta log pi (reference-free)."
@@ -47,5 +48,5 @@ class EvalRmOptions(Options):
         "float32", description="Of the computation; in bfloat16 a score depends on what else is in the batch."
     )
     micro_tokens: int = Field(16_384, ge=1, description="Tokens of one forward pass.")
-    limit: int | None = Field(None, ge=1, description="Use the first so many records.")
+    limit: int | None = Field(None, ge=1, description="Read only the first N rows.")
     force: bool = Field(False, description="Replace an output folder that something else wrote.")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import re
 import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, BinaryIO, Literal
 
 from prefdata.errors import InputError, UsageError
@@ -57,9 +59,23 @@ def open_bytes(path: str) -> BinaryIO:
     try:
         return open(path, "rb")
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(f"{path}: no such file{_instead(path)}") from None
     except OSError as e:
         raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
+
+
+def _instead(path: str) -> str:
+    """What may have been meant by a name that is no file: an address, a data set of the hub, a file with nearly this name."""
+    if "://" in path:
+        return "; addresses are not opened: download it first"
+    folder, name = os.path.split(path)
+    near = get_close_matches(name, os.listdir(folder or "."), n=1, cutoff=0.8) if os.path.isdir(folder or ".") else []
+    if near:
+        return f"; did you mean {os.path.join(folder, near[0])}?"
+    if folder and not os.path.isdir(folder):
+        hub = f"; a data set of the Hugging Face hub is named hub:{path}" if re.fullmatch(r"[\w.-]+/[\w.-]+", path) else ""
+        return f", and no folder {folder}{hub}"
+    return ""
 
 
 def spool(path: str) -> str:

@@ -96,7 +96,8 @@ def writing(out: str, form: str, empty: pl.DataFrame, sides: Sequence[str] = SID
                 writer.close()
         if out != "-" and os.path.exists(account.manifest_path(out)):
             os.unlink(account.manifest_path(out))
-    sys.stdout.buffer.flush()
+    if out == "-":  # else stdout may be a notebook's, which takes no bytes
+        sys.stdout.buffer.flush()
     for name in sides:
         if name not in written.sides and os.path.exists(side(out, name)):
             os.unlink(side(out, name))

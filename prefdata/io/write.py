@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import io
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,10 @@ def replacing(path: str) -> Iterator[str]:
     except BrokenPipeError:
         raise
     except OSError as e:
+        if not os.path.isdir(folder):
+            raise InputError(
+                f"{path}: cannot be written, there is no folder {folder}; make it first: mkdir -p {shlex.quote(folder)}"
+            ) from None
         raise InputError(f"{path}: cannot be written ({e.strerror or e}); what was there before is unchanged") from None
 
 

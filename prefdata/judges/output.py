@@ -64,6 +64,7 @@ def output(paths: Paths, form: str, empty: pl.DataFrame) -> Iterator[Output]:
                 writer.close()
         if paths.out != "-" and os.path.exists(account.manifest_path(paths.out)):
             os.unlink(account.manifest_path(paths.out))
-    sys.stdout.buffer.flush()
+    if paths.out == "-":  # else stdout may be a notebook's, which takes no bytes
+        sys.stdout.buffer.flush()
     made.sides = [path if there else None for path, there in zip(names, made.there, strict=True)]
     paths.clear([path for path in made.sides if path is not None])

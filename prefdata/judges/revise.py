@@ -162,10 +162,12 @@ def _written(run: Run, paths: Paths, form: str, journal: Journal, progress: Prog
     with ExitStack() as stack:
         rejects, undecided, steps = (stack.enter_context(RejectsFile(p)) for p in (paths.rejects, paths.undecided, paths.steps))
         writer = None
-        append: Callable[[Any], Any] = sys.stdout.buffer.write
+        append: Callable[[Any], Any]
         if out != "-":
             writer = Writer(stack.enter_context(replacing(out)), form, encode(run.shards.frame([]), form))
             append = writer.append
+        else:
+            append = sys.stdout.buffer.write
         try:
             for part, bad in run.parts():
                 done = run.shards.part(part, journal, tally)
@@ -182,7 +184,8 @@ def _written(run: Run, paths: Paths, form: str, journal: Journal, progress: Prog
                 writer.close()
         if out != "-" and os.path.exists(account.manifest_path(out)):
             os.unlink(account.manifest_path(out))
-    sys.stdout.buffer.flush()
+    if out == "-":  # else stdout may be a notebook's, which takes no bytes
+        sys.stdout.buffer.flush()
     sides = ((paths.rejects, counts.rejected), (paths.undecided, counts.dropped), (paths.steps, tally.records))
     rejected, lost, stepped = (path if there else None for path, there in sides)
     paths.clear([p for p in (rejected, lost, stepped) if p is not None])

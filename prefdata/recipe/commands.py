@@ -94,7 +94,7 @@ COMMANDS: dict[str, Command] = {
         "folder",
         gate=True,
         asks=True,
-        paths=("base", "tuned", "reward_model", "judge", "constitution"),
+        paths=("base", "tuned", "reward_model", "tokenizer", "grader", "judge", "constitution"),
     ),
 }
 """By the words of the command line."""

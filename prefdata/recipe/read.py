@@ -26,13 +26,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from yaml.nodes import MappingNode, Node
 
 from prefdata.errors import UsageError
+from prefdata.io.write import file_format
 from prefdata.options import Options
 from prefdata.recipe.commands import COMMANDS, Command
 from prefdata.recipe.places import placed
 from prefdata.recipe.variables import filled, overridden
 from prefdata.schema.records import explain
-from prefdata.shipped import path_of
-from prefdata.yaml_files import bytes_of, checked, compose, line_of, no_key, plain
+from prefdata.shipped import names, path_of
+from prefdata.yaml_files import bytes_of, checked, compose, line_of, no_key, parse, plain
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$", max_length=80)]
 OWN = ("data", "out")
@@ -50,6 +51,17 @@ class Head(BaseModel):
     )
     seed: int | None = Field(None, ge=0, le=2**32 - 1, description="Seed of every step that has one and does not set it.")
     steps: list[dict[str, Any]] = Field(min_length=1, description="Commands, one after the other.")
+
+
+def shipped() -> list[dict[str, Any]]:
+    """The recipes that ship with prefdata: name, what each makes, its variables and its commands."""
+    out = []
+    for name in names("recipes"):
+        path = path_of("recipes", name)
+        head = parse(Head, bytes_of(path, "recipes"), str(path))
+        steps = [next(k for k in s if k != "name") for s in head.steps]
+        out.append({"name": name, "about": head.about, "vars": head.vars, "steps": steps})
+    return out
 
 
 @dataclass(frozen=True)
@@ -200,6 +212,11 @@ class _Reader:
             out = None
         elif out is not None and os.path.normpath(out) in map(os.path.normpath, self._outputs()):
             self.bad(_at(node, "out"), f"{what}: out: an earlier step already writes {out}")
+        elif out is not None and command.writes == "file":
+            try:
+                file_format(out)
+            except UsageError as e:
+                self.bad(_at(node, "out"), f"{what}: out: {e}")
         base = "" if "data" in here else self.base
         placed_ = placed(names, outputs=self._outputs(), out=self.out, base=base, must=True)
         return placed_, None if out is None else str(out)

@@ -48,7 +48,7 @@ def look(path: str, where: str) -> ModelFolder:
     if os.path.isfile(os.path.join(path, ENSEMBLE)) and not config:
         raise UsageError(f"{where}: an ensemble; name one of its members here, as {os.path.join(path, members_of(path, where)[0])}")
     if not config and not adapter:
-        raise UsageError(f"{where}: no config.json; save_pretrained of a model writes it")
+        raise UsageError(f"{where}: no config.json (or an empty one); save_pretrained of a model writes it")
     _harmless(path, where)
     base = adapter.get("base_model_name_or_path")
     local = base if isinstance(base, str) and os.path.isdir(base) else None

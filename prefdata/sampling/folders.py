@@ -30,7 +30,9 @@ def check_parts(found: ModelFolder, option: str, tokenizer: bool = True) -> None
     """Raises UsageError when its tokenizer is missing, where that is needed, or an adapter's base."""
     folder = found.path
     if found.adapter and not os.path.isdir(_base(folder)):
-        raise UsageError(f"{option}: an adapter whose base model {_base(folder)!r} is no folder here; merge it into its base first ({MERGE})")
+        raise UsageError(
+            f"{option}: an adapter whose base model {_base(folder)!r} is no folder here; merge it into its base first ({MERGE})"
+        )
     if tokenizer and not os.path.isfile(os.path.join(folder, "tokenizer.json")):
         raise UsageError(f"{option}: no tokenizer.json; save_pretrained of a fast tokenizer writes it")
 

@@ -180,6 +180,8 @@ def _policy(p: PolicySettings, name: str, options: GenerateOptions, pools: dict[
             raise UsageError(f"--policies: {name}: {', '.join(own)} are of servers; {p.policy} is a folder on this machine")
         check_folder(folder, f"--policy {p.policy}")
         model, pool = LOCAL + model_hash(folder), p.policy
+    elif os.path.isdir(p.policy) and not own and "base_url" not in options.model_fields_set:
+        raise UsageError(f"--policy {p.policy}: is a folder; a local model is written {LOCAL}{p.policy}, a server's with --base-url")
     else:
         servers = pool_of(ClientOptions.model_validate({**options.model_dump(include=set(ClientOptions.model_fields)), **own}))
         pool = next((n for n, q in pools.items() if q == servers), str(len(pools)) if pools else "")

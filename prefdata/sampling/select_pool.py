@@ -123,7 +123,9 @@ def _with_reasons(flat: pl.DataFrame, said: pl.DataFrame | None, o: SelectOption
     reasons["filtered"] = pl.col("_filtered").fill_null(False)  # the provider took words out, or replaced them
     if o.without_reference:
         reasons["reference"] = pl.col("reference")
-    return flat.with_columns(_out=pl.coalesce(pl.when(holds).then(pl.lit(name)) for name, holds in reasons.items())).drop("_cut", "_filtered")
+    return flat.with_columns(_out=pl.coalesce(pl.when(holds).then(pl.lit(name)) for name, holds in reasons.items())).drop(
+        "_cut", "_filtered"
+    )
 
 
 def _twins(flat: pl.DataFrame, light: pl.DataFrame, o: SelectOptions) -> Mask:

@@ -21,7 +21,7 @@ from prefdata.schema.dtypes import TOOL_TURNS
 from prefdata.sources import decide
 from prefdata.sources.choose import choose
 from prefdata.sources.options import SourceOptions
-from prefdata.sources.recognise import named, recognise
+from prefdata.sources.recognise import NotRecognised, named, recognise
 from prefdata.sources.source import Choices, Source
 
 REASONS = {
@@ -53,7 +53,13 @@ def intake(inp: Input, options: SourceOptions, to: str | None = None) -> Intake:
     """Look at the first rows of a file and settle how it is read. Raises UsageError."""
     found = probe(inp)
     if options.from_ == "auto":
-        source, why = recognise(inp, found)
+        try:
+            source, why = recognise(inp, found)
+        except NotRecognised as e:
+            if not (given := _mapped(options)):
+                raise
+            seen = f"its columns are {', '.join(found.columns[:12])}"
+            raise UsageError(f"{inp.name}: {given}: columns are mapped with --from table; add it ({seen})") from e
     else:
         source, why = named(options.from_), "--from names it"
     if source.name != "table":
@@ -67,9 +73,13 @@ def intake(inp: Input, options: SourceOptions, to: str | None = None) -> Intake:
 
 
 def _no_map(options: SourceOptions, source: str) -> None:
-    given = [f"--{name.replace('_', '-')}" for name in TABLE_OPTIONS if getattr(options, name) is not None]
-    if given:
-        raise UsageError(f"{', '.join(given)}: only --from table maps columns (this file is read as {source}); add --from table")
+    if given := _mapped(options):
+        raise UsageError(f"{given}: only --from table maps columns (this file is read as {source}); add --from table")
+
+
+def _mapped(options: SourceOptions) -> str:
+    """The given options that map columns."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in TABLE_OPTIONS if getattr(options, name) is not None)
 
 
 def read_rows(shard: Shard, source: Source, layout: Layout, limit: int | None = None) -> Batch:

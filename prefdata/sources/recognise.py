@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from prefdata.errors import UsageError
+from prefdata.errors import InputError, UsageError
 from prefdata.io.probe import Probe
 from prefdata.io.sniff import Input
 from prefdata.sources import SOURCES, load
@@ -13,6 +13,10 @@ from prefdata.sources.source import Source
 
 class NotRecognised(UsageError):
     """No source, or more than one, fits the columns of a file."""
+
+
+class Unreadable(InputError):
+    """None of the first rows of a JSON file can be read."""
 
 
 class Recognised(NamedTuple):
@@ -46,8 +50,26 @@ def candidates(inp: Input, found: Probe) -> list[Source]:
     return sorted(out, key=lambda s: -len(s.signature))
 
 
+def _unreadable(inp: Input, found: Probe) -> str:
+    """Why no row of a JSON file could be read, by its first lines."""
+    if found.rows:
+        return f"{inp.name}: its rows are objects without a key"
+    start = inp.head.strip()[:60]
+    line = start.partition(b"\n")[0]
+    if line[:1] in b"{[":
+        return f"{inp.name}: none of its first rows is a JSON object; the file begins with {line.decode('utf-8', 'replace')!r}"
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as e:
+        if e.end < len(line):
+            return f"{inp.name}: is neither JSON nor text; it begins with the bytes {line[:16]!r}"
+        text = line.decode(errors="ignore")
+    table = "; if it is a table, its name should end in .csv or .tsv" if "," in text or "\t" in text else ""
+    return f"{inp.name}: is read as JSON, and begins with {text!r}{table}"
+
+
 def recognise(inp: Input, found: Probe) -> Recognised:
-    """The one source that fits best. Raises NotRecognised when none does or several do equally well."""
+    """The one source that fits best. Raises NotRecognised when none does or several do equally well, Unreadable when there are no rows."""
     fitting = candidates(inp, found)
     best = [s for s in fitting if len(s.signature) == len(fitting[0].signature)]
     if len(best) == 1:
@@ -57,7 +79,9 @@ def recognise(inp: Input, found: Probe) -> Recognised:
     if best:
         names = ", ".join(s.name for s in best)
         raise NotRecognised(f"{inp.name} could be any of: {names}. Say which one: --from {best[0].name}")
-    columns = ", ".join(found.columns[:12]) or "none that could be read"
+    if inp.format in ("json", "jsonl") and not found.columns:
+        raise Unreadable(_unreadable(inp, found))
+    columns = ", ".join(found.columns[:12]) or "none"
     raise NotRecognised(
         f"{inp.name}: no known source has these columns: {columns}.\n"
         "Map them by hand (--from table --prompt COLUMN --chosen COLUMN --rejected COLUMN),\n"

@@ -49,7 +49,8 @@ def load(folder: str) -> Loaded:
     if not os.path.isfile(path):
         hint = "save_pretrained of a fast tokenizer writes it; names of models are not looked up"
         raise UsageError(f"--tokenizer {folder}: no folder with a tokenizer.json ({hint})")
-    names = [path, *(os.path.join(folder, n) for n in ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"))]
+    read = ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json")
+    names = [path, *(os.path.join(folder, n) for n in read)]
     return _load(os.path.abspath(folder), tuple(os.stat(n).st_mtime_ns if os.path.exists(n) else 0 for n in names))
 
 

@@ -60,8 +60,13 @@ def base_of(folder: str, base: str | None = None) -> str:
 
 def tokenizer_of(options: TrainOptions) -> str:
     """The tokenizer's folder: the named one, the model's, or that of the base of an adapter without one."""
-    if options.tokenizer is not None or not is_adapter(options.model):
-        return options.tokenizer or options.model
+    if options.tokenizer is not None:
+        return options.tokenizer
+    if not is_adapter(options.model):
+        if not os.path.isfile(os.path.join(options.model, "tokenizer.json")):
+            lack = "has no tokenizer.json" if os.path.isdir(options.model) else "is no folder here"
+            raise UsageError(f"--model {options.model}: {lack}; name a folder that has one with --tokenizer, or download the model first")
+        return options.model
     own = os.path.isfile(os.path.join(options.model, "tokenizer.json"))
     return options.model if own else base_of(options.model, options.base)
 

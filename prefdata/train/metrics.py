@@ -51,11 +51,18 @@ class Tally:
 
 
 class Worst:
-    """The records with the highest losses, by row."""
+    """The records with the highest losses of an epoch, by row. (Another epoch may see a row on another rank: what this rank knows of it
+    would then be old.)"""
 
     def __init__(self, keep: int = 50) -> None:
         self.keep = keep
+        self.epoch = 0
         self.losses: dict[int, float] = {}
+
+    def begin(self, epoch: int) -> None:
+        """Forget another epoch's."""
+        if epoch != self.epoch:
+            self.epoch, self.losses = epoch, {}
 
     def add(self, rows: Tensor, losses: Tensor) -> None:
         k = min(self.keep, len(losses))

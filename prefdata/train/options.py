@@ -85,5 +85,5 @@ class TrainOptions(Options):
     )
     ensemble: int | None = Field(None, ge=2, description="rm: train so many models that differ in their seeds, to OUT/0, OUT/1, ….")
     dry_run: bool = Field(False, description="Train nothing: say steps, tokens and the memory estimate.")
-    limit: int | None = Field(None, ge=1, description="Use the first so many records.")
+    limit: int | None = Field(None, ge=1, description="Read only the first N rows.")
     force: bool = Field(False, description="Begin anew in a folder that holds another training.")

@@ -14,6 +14,7 @@ import torch
 from prefdata.errors import PrefdataError, UsageError
 from prefdata.io.open import opened
 from prefdata.io.own import own_file
+from prefdata.io.write import replacing
 from prefdata.train.adapters import as_reference, forget_reference, lora_numbers, tokenizer_of, with_lora
 from prefdata.train.arguments import arguments, check, compute_dtype, discard_checkpoints, last_checkpoint
 from prefdata.train.data import store_of
@@ -165,7 +166,7 @@ def _same_training(out: str, method: str, options: TrainOptions) -> None:
             )
     if not options.dry_run and not rank():
         os.makedirs(out, exist_ok=True)
-        with open(path, "wb") as f:
+        with replacing(path) as temporary, open(temporary, "wb") as f:
             f.write(orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 

@@ -32,9 +32,7 @@ def check_options(method: str, options: TrainOptions, kind: str) -> None:
             method == "rm" and bool(options.loss or options.loss_args)
         ),
         "--reference: a reward model has none": method == "rm" and options.reference is not None,
-        f"--reference: {without} without a reference; another one would change nothing, leave it out": (
-            bool(without) and method != "rm" and options.reference is not None
-        ),
+        f"--reference: {without} without a reference; leave it out": (bool(without) and method != "rm" and options.reference is not None),
         "--ld-alpha compares the lengths of a pair's answers; these are listwise records": (
             options.ld_alpha is not None and kind == "listwise"
         ),

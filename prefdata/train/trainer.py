@@ -142,7 +142,7 @@ class PrefdataTrainer(Trainer):  # type: ignore[misc]
         return means
 
     def highest_losses(self) -> list[tuple[int, float]]:
-        """Rows with the highest losses over all ranks, each as one of the ranks has seen it last."""
+        """Rows with the highest losses of this epoch over all ranks."""
         if self.args.world_size > 1:
             own = torch.full((self.worst.keep, 2), -1.0, dtype=torch.float64)
             top = torch.tensor(self.worst.top(), dtype=torch.float64).view(-1, 2)
@@ -180,7 +180,7 @@ class PrefdataTrainer(Trainer):  # type: ignore[misc]
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """The state of the losses goes with a checkpoint; a mark that is written last tells a whole one from a torn one."""
         super()._save_checkpoint(model, trial)
-        more = {"worst": self.highest_losses(), "tally": self.tally.state(self._reduce)}
+        more = {"worst": self.highest_losses(), "epoch": self.worst.epoch, "tally": self.tally.state(self._reduce)}
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             folder = os.path.join(self.args.output_dir, f"checkpoint-{self.state.global_step}")
@@ -200,7 +200,7 @@ class PrefdataTrainer(Trainer):  # type: ignore[misc]
                 said = orjson.loads(f.read())
             self.task.take_up(said["loss_state"])
             self.tokens_seen = said["tokens_seen"]
-            self.worst.losses = dict(said["worst"])
+            self.worst.epoch, self.worst.losses = said["epoch"], dict(said["worst"])
             self.tally.take_up(said["tally"], float(self.is_world_process_zero()), self.args.device)
             step = int(checkpoint.rpartition("-")[2])
         path = os.path.join(self.args.output_dir, "metrics.jsonl")

@@ -20,6 +20,7 @@ PAGES = [
     *sorted((ROOT / "examples").rglob("*.md")),
 ]
 BLOCK = re.compile(r"^ *```(?:sh|text|console|yaml)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"(?:^ {4}\S.*\n)+", re.MULTILINE)
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)", re.DOTALL)
 CALL = re.compile(r"(?:^|[\s;|&(])(?:\S*/)?(?:prefdata|-m prefdata\.cli\.main) (?=[a-z-])(.*)")
 OTHERS = {"--eval", "--fsdp_cpu_ram_efficient_loading"}
@@ -74,7 +75,8 @@ def wrong(words: list[str]) -> str | None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_in_blocks(page: Path) -> None:
-    found = [c for block in BLOCK.findall(page.read_text(encoding="utf-8")) for c in calls(block) if c]
+    text = page.read_text(encoding="utf-8")
+    found = [c for block in [*BLOCK.findall(text), *INDENTED.findall(BLOCK.sub("", text))] for c in calls(block) if c]
     assert not [w for c in found if (w := wrong(c))]
 
 
@@ -97,7 +99,7 @@ def test_commands_in_sentences(page: Path) -> None:
 
 def test_what_is_found() -> None:
     """The reader of commands sees what it should."""
-    text = "$ prefdata eval rm a.parquet --by x | cat --n\nHF=1 .venv/bin/prefdata export a \\\n  --to trl && prefdata run x.yaml --nothing > y\n"
+    text = "$ prefdata eval rm a.parquet --by x | cat --n\nHF=1 bin/prefdata export a \\\n  --to trl && prefdata run x.yaml > y\n"
     assert [c[0] for c in calls(text)] == ["eval", "export", "run"]
     assert wrong(["eval", "rm", "a", "--by=x"]) is None
     assert wrong(["eval", "rm", "a", "--buy", "x"]) == "prefdata eval rm has no --buy"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import prefdata
+from prefdata.llm.mock_server import serving
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
@@ -42,3 +47,19 @@ def test_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all("<svg" in chart for chart in charts)
     for page in ("rm-report/report.html", "dpo-report/report.html", "policy-report/report.html"):
         assert (tmp_path / "notebook-output" / page).exists()
+
+
+def test_functions_write_files_where_stdout_takes_no_bytes(tmp_path: Path) -> None:
+    """A notebook's stdout has no `buffer`."""
+    data = ROOT / "examples" / "data"
+    pairs, lists = str(tmp_path / "pairs.jsonl"), str(tmp_path / "lists.jsonl")
+    with contextlib.redirect_stdout(io.StringIO()), serving(judge="longest") as server:
+        ask = {"model": "M", "base_url": server.url, "limit": 4}
+        prefdata.convert(str(data / "llmbar" / "Adversarial_Neighbor.dataset.json"), pairs)
+        prefdata.convert(str(data / "oasst_trees" / "en_trees_part.jsonl.gz"), lists, to="listwise")
+        done = [
+            prefdata.label(pairs, str(tmp_path / "labelled.jsonl"), judge="pairwise", **ask).counts,
+            prefdata.revise(pairs, str(tmp_path / "revised.jsonl"), **ask).counts,
+            prefdata.select(lists, str(tmp_path / "selected.jsonl")).counts,
+        ]
+    assert [c["read"] for c in done] == [4, 4, prefdata.read(lists).height]

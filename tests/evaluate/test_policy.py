@@ -19,7 +19,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from scipy import optimize, stats  # noqa: E402
+from scipy import optimize, stats  # type: ignore[import-untyped]  # noqa: E402
 
 import prefdata  # noqa: E402
 from prefdata.evaluate.policy_steps import EvalPolicyEstimate  # noqa: E402
@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return made(tmp_path_factory.mktemp("policies"))
 
 
-def policies(m: Made) -> dict[str, str]:
+def policies(m: Made) -> dict[str, Any]:
     return {"base": f"hf:{m.base}", "tuned": f"hf:{m.tuned}"}
 
 
@@ -52,7 +52,8 @@ def whole(models: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wilson(share: float, n: int) -> tuple[float, float]:
     """The ends as roots of (share - p)² = z² p(1 - p)/n."""
     z2 = stats.norm.ppf(0.975) ** 2
-    return tuple(sorted(np.roots([1 + z2 / n, -2 * share - z2 / n, share * share]).real))  # type: ignore[return-value]
+    low, high = sorted(np.roots([1 + z2 / n, -2 * share - z2 / n, share * share]).real)
+    return float(low), float(high)
 
 
 def equal_length(y: Any, base: Any, tuned: Any) -> float:
@@ -164,7 +165,7 @@ def test_a_policy_against_itself(models: Made, tmp_path: Path) -> None:
 
 
 def test_up_to_date_and_what_is_done_again(models: Made, whole: Path) -> None:
-    options = {**policies(models), "reward_model": models.rm, "max_tokens": 12, "batch_size": 8}
+    options: dict[str, Any] = {**policies(models), "reward_model": models.rm, "max_tokens": 12, "batch_size": 8}
     before = {p: p.stat().st_mtime_ns for p in whole.rglob("*") if p.is_file() and p.name != "policies.yaml"}
     again = run(models.prompts, whole, **options)
     assert again.up_to_date

@@ -19,7 +19,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from prefdata.cli.main import build  # noqa: E402
 from tests.evaluate.test_rm import WORDS, classifier  # noqa: E402
-from tests.evaluate.test_rm_cli import BROWSERS, HOSTILE, Page  # noqa: E402
+from tests.evaluate.test_rm_cli import BROWSERS, HOSTILE, Page, edited  # noqa: E402
 from tests.judges.scripted import Body, scripted  # noqa: E402
 from tests.train import tiny  # noqa: E402
 
@@ -33,7 +33,7 @@ def called(*arguments: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def rm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return classifier(tmp_path_factory.mktemp("models") / "rm")
+    return edited(classifier(tmp_path_factory.mktemp("models") / "rm"), max_position_embeddings=4096)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,21 @@ def test_the_table_and_the_exit_codes(rm: Path, tmp_path: Path) -> None:
     assert [p["name"] for p in manifest["policies"]] == ["base", "tuned"]
 
 
+def test_nothing_can_be_scored(tmp_path: Path) -> None:
+    """A reward model that no text fits into: everything is counted with the reason, and the page is there."""
+    short = edited(classifier(tmp_path / "rm"), max_position_embeddings=4)
+    with scripted(wordy) as server:
+        given = [prompts(tmp_path / "p.jsonl", 3), "-o", tmp_path / "out", "--base", "M", "--tuned", "N", "--base-url", server.url]
+        done = called(*given, "--reward-model", short)
+    assert (done.exit_code, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "N against M: no comparison has an outcome"
+    assert any("without an outcome" in line and "3 no-score" in line for line in lines)
+    assert not Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).open
+    said = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert said["how"]["scores"]["scorers"]["rm:rm"] == {"scored": 0, "invalid": {"context-length": 6}}
+
+
 def test_mistakes_are_told(rm: Path, lm: str, tmp_path: Path) -> None:
     data = prompts(tmp_path / "p.jsonl", 2)
     plain = [data, "-o", tmp_path / "out"]
@@ -101,7 +116,7 @@ def test_mistakes_are_told(rm: Path, lm: str, tmp_path: Path) -> None:
             "--by colour: no record has such a column or key of meta; there are: source, split",
         ),
         ([*local, "--reward-model", rm, "--min-win-rate", "60"], 2, "--min-win-rate: Input should be less than or equal to 1"),
-        (["--base", f"hf:{lm}", "--reward-model", rm], 2, "--tuned: Field required"),
+        (["--base", f"hf:{lm}", "--reward-model", rm], 2, "--tuned: is needed"),
     ]
     for more, code, words in mistakes:
         done = called(*plain, *more, "--max-tokens", "4")

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special, stats
+from scipy import special, stats  # type: ignore[import-untyped]
 
 from prefdata.errors import UsageError
 from prefdata.evaluate.policy_figures import figures, means, sign_test, t_interval, t_quantile

@@ -362,7 +362,7 @@ def test_aspects_and_ensembles_of_training(tmp_path: Path) -> None:
         row["annotations"] = [{**first, "aspect": "kind"}, {**first, "aspect": "safe", "outcome": "first"}]
     data = write(tmp_path / "in.jsonl", rows)
     how: dict[str, Any] = {"batch": 8, "learning_rate": 1e-2, "eval_data": data, "lora": 2, "merge": True}
-    options = TrainOptions(model=base, aspects="kind:3,safe:1", ensemble=2, **how)  # type: ignore[arg-type]
+    options = TrainOptions(model=base, aspects="kind:3,safe:1", ensemble=2, **how)
     trained = train("rm", [data], str(tmp_path / "rms"), options).eval
     each = np.zeros((2, 2, 24, 2))
     for m in range(2):
@@ -392,7 +392,7 @@ def test_aspects_and_ensembles_of_training(tmp_path: Path) -> None:
         measured(data, tmp_path / "rms" / "0", aggregate="min")
     config = tmp_path / "rms" / "0" / "adapter_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": str(tmp_path / "gone")}))
-    with pytest.raises(prefdata.UsageError, match="no folder here; merge it into its base first .*--merge"):
+    with pytest.raises(prefdata.UsageError, match=r"no folder here; merge it into its base first .*--merge"):
         measured(data, tmp_path / "rms" / "0")
 
 

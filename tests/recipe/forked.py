@@ -100,6 +100,7 @@ def serve() -> None:
             _run(argv, cwd, sign)
         os.write(1, f"{pid}\n".encode())
         os.write(1, f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n".encode())
+    os._exit(0)  # there is nothing to tidy up, and much that would be
 
 
 def _run(argv: list[str], cwd: str, sign: list[str | int] | None) -> None:

@@ -12,7 +12,7 @@ from tests.train import tiny
 
 TEXT = """
 name: line
-vars: {server: null, n: 24, show: 3, decide: soft, log: 10, rm_rate: 1.0e-3, samples: 4, rate: 1.0e-3, worst: 20}
+vars: {server: null, n: 24, show: 3, decide: soft, log: 10, rm_rate: 1.0e-3, samples: 4, rate: 1.0e-3, batch: 4, worst: 20}
 seed: 0
 steps:
   - convert: {data: hh.jsonl, limit: "${n}", out: pairs.parquet}
@@ -42,7 +42,7 @@ steps:
       truncated: keep
       reward_model: rm
       out: sampled.parquet
-  - train dpo: {data: sampled.parquet, model: model, batch: 4, save_every: 2, learning_rate: "${rate}", out: dpo}
+  - train dpo: {data: sampled.parquet, model: model, batch: "${batch}", save_every: 2, learning_rate: "${rate}", out: dpo}
   - eval rm: {data: labelled.parquet, model: dpo, reference: model, worst: "${worst}", out: report}
 """
 NAMES = ["convert", "validate", "label", "train rm", "sample", "train dpo", "eval rm"]

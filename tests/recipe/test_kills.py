@@ -169,7 +169,7 @@ def test_killed_between_steps(line: Line) -> None:
         for n, known in ((2, False), (3, True)):
             if i == len(NAMES) - 1 and known:
                 continue
-            said = line.run(place, sign=Sign("os.rename", "/out/recipe.json", n), exit_code=-signal.SIGKILL)
+            said = line.run(place, sign=Sign("os.rename", "out/recipe.json", n), exit_code=-signal.SIGKILL)
             done = dict.fromkeys(NAMES[:i], "up to date")
             assert statuses(said) == done | dict.fromkeys(NAMES[i : i + 1 + known], "ran")
     finishes(line, place, NAMES[-1])
@@ -187,7 +187,7 @@ def test_a_changed_training_goes_on_too(line: Line) -> None:
     changed = outputs(place / "out")
     assert changed["dpo/model.safetensors"] != line.whole["dpo/model.safetensors"]
     # back again, and killed before anything of the other training is gone: no checkpoint of it is taken up
-    line.run(place, sign=Sign("os.rename", "/out/recipe.json"), exit_code=-signal.SIGKILL)
+    line.run(place, sign=Sign("shutil.rmtree", "/dpo/checkpoint-6"), exit_code=-signal.SIGKILL)
     assert "went on" not in line.run(place)
     assert outputs(place / "out") == line.whole
 
@@ -203,11 +203,13 @@ FROM = {name: NAMES[i:] for i, name in enumerate(NAMES)}
 CHANGES = [
     ("n=20", NAMES),
     ("show=4", ["validate"]),
-    ("decide=majority", FROM["label"]),
+    ("decide=hard", FROM["label"]),
     ("rm_rate=3.0e-3", FROM["train rm"]),
     ("samples=5", FROM["sample"]),
     ("rate=3.0e-3", FROM["train dpo"]),
+    ("batch=5", FROM["train dpo"]),
     ("worst=10", ["eval rm"]),
+    ("server=http://localhost:1/v1", []),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -103,6 +104,30 @@ def test_variables() -> None:
         filled("${none}", known, {})
     assert filled(["${names}", "c"], known, {}).value == ["a", "b", "c"]
     assert filled({"k": ["${n}"]}, known, {}).value == {"k": [3]}
+    made = {
+        "model": "m",
+        "policy": "hf:${model}",
+        "all": "${names}",
+        "names": ["a"],
+        "loop": "${loop}",
+        "lost": "${no}",
+        "bare": "${none}",
+        **known,
+    }
+    assert filled("${policy}", made, {}) == Given("hf:m", False)
+    assert filled("x ${policy}", made, {"model": "m"}) == Given(
+        "x hf:m", True
+    )  # a path of the command line, though another variable has it
+    assert filled(["${all}"], made, {}).value == ["a", "b"]
+    assert (
+        filled("${policy}", {**made, "policy": "${model}"}, {"policy": "${model}"}).value == "${model}"
+    )  # a value that was given is a value
+    with pytest.raises(ValueError, match="loop is made of itself"):
+        filled("${loop}", made, {})
+    with pytest.raises(KeyError, match="no"):
+        filled("${lost}", made, {})
+    with pytest.raises(ValueError, match="give none="):
+        filled("${bare}", made, {})
     assert overridden(known, ["n=4", "on=no", "names=[x]", "none=a: b: c"], "f") == {"n": 4, "on": False, "names": ["x"], "none": "a: b: c"}
     with pytest.raises(UsageError, match=r"nams=1: there is no variable 'nams'; did you mean 'names'\?"):
         overridden(known, ["nams=1"], "f")
@@ -121,7 +146,7 @@ def test_places(tmp_path: Path) -> None:
         assert made_by(name, outputs), name
     for name in ("pairs", "a", "a/dpo2", "b/pairs.parquet"):
         assert not made_by(name, outputs), name
-    how = {"outputs": outputs, "out": str(tmp_path), "base": str(tmp_path / "base")}
+    how: dict[str, Any] = {"outputs": outputs, "out": str(tmp_path), "base": str(tmp_path / "base")}
     assert placed("rm:a/dpo", must=False, **how) == f"rm:{tmp_path / 'a' / 'dpo'}"
     assert placed("pairwise", must=False, **how) == "pairwise"
     assert placed("gpt-9", must=False, **how) == "gpt-9"

@@ -17,6 +17,8 @@ from prefdata.errors import UsageError
 from prefdata.recipe.content import Contents
 from prefdata.recipe.options import RunOptions
 from prefdata.recipe.run import run
+from tests.checks.build import pair, write
+from tests.judges.scripted import Body, scripted
 
 ROOT = Path(__file__).parents[2]
 HH = ROOT / "examples" / "data" / "hh_rlhf_harmless" / "harmless_base_test_part.jsonl.gz"
@@ -152,6 +154,26 @@ def test_contents_of_folders(tmp_path: Path) -> None:
     (tmp_path / "m" / "model.safetensors").write_bytes(b"2")
     assert Contents().of(str(tmp_path / "m")) != before
     assert Contents().of(str(tmp_path / "nothing")) is None
+
+
+def test_what_a_server_did_not_answer_is_asked_for_again(tmp_path: Path) -> None:
+    """A step that lacks replies is not up to date, though it wrote its output; the next run asks for what is missing."""
+    write(tmp_path / "pairs.jsonl", [pair(f"yes {i}", f"no {i}", prompt=f"Question {i}") for i in range(6)])
+    ill = [True]
+
+    def say(body: Body) -> Any:
+        return (500, {"error": {"message": "oops"}}) if ill[0] and "Question 3" in json.dumps(body["messages"]) else "Answer: A"
+
+    with scripted(say) as server:
+        text = "{data: pairs.jsonl, judge: pairwise, model: m, base_url: URL, retries: 0, out: labelled.jsonl}"
+        (tmp_path / "line.yaml").write_text(f"name: line\nsteps:\n  - label: {text.replace('URL', server.url)}\n")
+        path = str(tmp_path / "line.yaml")
+        assert ran(path) == ["label"]
+        asked, ill[0] = len(server.seen), False
+        assert ran(path) == ["label"]
+        assert len(server.seen) == asked + 2  # both orders of one pair
+        assert ran(path) == []
+    assert len((tmp_path / "out" / "labelled.jsonl").read_text().splitlines()) == 6
 
 
 @pytest.mark.parametrize("at", range(1, 6))

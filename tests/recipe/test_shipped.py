@@ -223,7 +223,7 @@ def test_reft(answers: Path, tmp_path: Path) -> None:
     found = ran("reft", tmp_path / "out", *given, *SLOW)
     pairs = rows(tmp_path / "out" / "pairs.parquet")
     right = {answering.question(a, b): str(a + b) for a, b in answering.SUMS}
-    numbers = [[re.findall(r"\d+", text(p[side]))[-1] for side in ("chosen", "rejected")] for p in pairs]
+    numbers = [[(re.findall(r"\d+", text(p[side])) or [""])[-1] for side in ("chosen", "rejected")] for p in pairs]
     wanted = [right[text(p["prompt"])] for p in pairs]
     assert len(pairs) >= 3
     assert all(chosen == w != rejected for (chosen, rejected), w in zip(numbers, wanted, strict=True))

@@ -35,6 +35,17 @@ def test_a_reward_model(tmp_path: Path) -> None:
     assert (look(own, "").own, look(own, "").longest) == (True, 50)
 
 
+def test_what_a_training_leaves_is_its_own(tmp_path: Path) -> None:
+    """Checkpoints and the merged model have no manifest of their own; a model of others that lies there is not ours."""
+    folder(tmp_path / "out", SCORE, model__manifest__json=json.dumps({"command": "train rm"}))
+    weights = {"id2label": {"0": "kind", "1": "safe"}, "aspect_weights": [3, 1]}
+    for name, own in (("merged", True), ("checkpoint-12", True), ("other", False), ("checkpoint-x", False)):
+        found = look(folder(tmp_path / "out" / name, SCORE | weights), "here")
+        assert (found.own, found.shares) == (own, (0.75, 0.25)), name
+    for i, bad in enumerate(([1], [1, 0], [1, "x"], "1", None)):
+        assert look(folder(tmp_path / str(i), SCORE | weights | {"aspect_weights": bad}), "here").shares is None
+
+
 def test_an_adapter_says_itself_what_it_is(tmp_path: Path) -> None:
     base = {"architectures": ["LlamaForCausalLM"]}
     path = folder(tmp_path / "a", base, adapter_config__json=json.dumps({"task_type": "SEQ_CLS"}))

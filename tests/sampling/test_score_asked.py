@@ -269,7 +269,9 @@ def test_an_answer_that_was_cut_off_is_not_graded(tmp_path: Path) -> None:
 
 
 def test_a_grader_does_not_see_the_other_answer(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text("def grade(sample, item):\n    return float('fox' in str(item)) + 2 * ('fox' in sample['output_text'])\n")
+    (tmp_path / "own.py").write_text(
+        "def grade(sample, item):\n    return float('fox' in str(item)) + 2 * ('fox' in sample['output_text'])\n"
+    )
     pair = made("pair", {"prompt": turns("why", "user"), "chosen": turns("fox"), "rejected": turns("dog")})
     data, out = store(tmp_path / "in.jsonl", [pair]), tmp_path / "out.jsonl"
     score(data, out, grader=f"{tmp_path}/own.py:grade", allow_code=True)

@@ -111,7 +111,7 @@ def test_what_a_filter_stopped_is_left_out(run: Run) -> None:
         assert texts(records) == kept
         assert result.candidates["left_out"] == {"filtered": 2} | ({"truncated": 1} if keep == "drop" else {})
         assert lost(result) == {"two": "filtered"} | ({"cut": "truncated"} if keep == "drop" else {})
-    assert "2 were stopped by the provider's content filter" in result.text()
+    assert "2 were stopped by the provider's content filter" in "\n".join(result.lines())
 
 
 def test_pairs_are_valid_records(run: Run, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_reference_that_nobody_looks_at(model: str, tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=words):
             train(method, data, out, options(model, reference=model, **more))  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="--ld-alpha compares .* which train sft does not"):
+    with pytest.raises(UsageError, match=r"--ld-alpha compares .* which train sft does not"):
         train("sft", data, out, options(model, ld_alpha=0.5))
     train("dpo", data, out, options(model, reference=model, loss="dpo:1,sft:0.1", max_steps=1))
     assert "library_name: transformers\n" in (tmp_path / "out" / "README.md").read_text()

@@ -40,7 +40,7 @@ JOBS: dict[str, tuple[str, dict[str, Any]]] = {
     "dpo": ("dpo", {"batch": 8, "loss": "dpo:1,sft:0.1"}),
     "coupled": ("dpo", {"batch": 3, "limit": 7, "loss": "bco:1,beta-dpo:1", "save_every": 2}),
     "kto": ("kto", {"batch": 4, "limit": 9}),
-    "rm": ("rm", {"batch": 8, "center": 0.01}),
+    "rm": ("rm", {"batch": 8, "center": 0.01, "epochs": 2}),  # the second of which gives many records to the other process
     "sharded-dpo": ("dpo", {"batch": 3, "limit": 7, "save_every": 2}),
     "sharded-rm": ("rm", {"batch": 8}),
 }
