@@ -104,7 +104,7 @@ def run_rm(options: EvalRmOptions, data: list[str], json_: bool, output: str | N
     try:
         from prefdata.evaluate.rm import eval_rm
     except ModuleNotFoundError as e:
-        raise UsageError(f"eval rm needs {e.name}: pip install 'prefdata[train]'") from None
+        raise UsageError(f"eval rm needs {e.name or 'transformers with accelerate'}: pip install 'prefdata[train]'") from None
     with progress_bar("eval rm", hidden=quiet or json_) as progress:
         result = eval_rm(data, options, output, progress)
     if json_:
@@ -149,7 +149,7 @@ def run_policy(options: EvalPolicyOptions, data: list[str], output: str, json_: 
     try:
         from prefdata.evaluate.policy import eval_policy
     except ModuleNotFoundError as e:
-        raise UsageError(f"eval policy needs {e.name}: pip install 'prefdata[train]'") from None
+        raise UsageError(f"eval policy needs {e.name or 'transformers with accelerate'}: pip install 'prefdata[train]'") from None
     with calls_bar("eval policy", hidden=quiet or json_) as progress:
         result = eval_policy(data, output, options, progress)
     if json_:

@@ -44,7 +44,7 @@ def run(options: TrainOptions, method: Any, data: list[str], out: str, json_: bo
     try:
         from prefdata.train.run import train
     except ModuleNotFoundError as e:
-        raise UsageError(f"training needs {e.name}: pip install 'prefdata[train]'") from None
+        raise UsageError(f"training needs {e.name or 'transformers with accelerate'}: pip install 'prefdata[train]'") from None
     rank = os.environ.get("RANK", "0")
     first = rank == "0"  # one of several processes speaks ('accelerate launch', torchrun)
     try:

@@ -43,7 +43,7 @@ class EvalPolicyResult:
 
     @property
     def exit_code(self) -> int:
-        """1 below --min-win-rate, when rows were rejected, when something that was asked for did not come, or when nothing has an outcome."""
+        """1 below --min-win-rate, when rows were rejected, when something that was asked for did not come, or nothing has an outcome."""
         return int(self.below or self.missing > 0 or bool(self.counts["rejected"]) or not self.figures["decided"])
 
     def as_dict(self) -> dict[str, Any]:
