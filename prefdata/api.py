@@ -100,9 +100,9 @@ def revise(data: str | list[str], out: str, **options: Any) -> Revised:
 def generate(data: str | list[str], out: str, **options: Any) -> Generated:
     """Have policies answer every prompt several times; see `prefdata generate --help` for the options.
 
-    Returns the account; `result.exit_code` is 1 when rows were rejected, prompts got nothing or replies are missing. With dry_run=True it is
-    the estimate, with batch= what was exported or imported. Raises UsageError, InputError, ProviderError and BudgetError (the same call goes
-    on from the journal).
+    Returns the account; `result.exit_code` is 1 when rows were rejected, prompts got nothing or replies are missing. With dry_run=True it
+    is the estimate, with batch= what was exported or imported. Raises UsageError, InputError, ProviderError and BudgetError (the same call
+    goes on from the journal).
 
         result = prefdata.generate("prompts.jsonl", "candidates.parquet", policy="hf:./model", n=8, temperature=0.8)
         result.counts  # {"read": 103, "kept": 103, "dropped": {}, "rejected": {}}

@@ -19,13 +19,13 @@ from prefdata.judges.jury import Votes, combine
 from prefdata.judges.members import Member, Panel
 from prefdata.judges.options import JudgeOptions
 from prefdata.judges.plan import comparisons, plan_of
-from prefdata.judges.reward_model import RewardModel
 from prefdata.judges.settle import Settled, settle
 from prefdata.judges.statement import Row, Statement
 from prefdata.judges.subject import Subject, subject_of
 from prefdata.llm.plan import Plan, Unanswered
 from prefdata.llm.request import Reply
 from prefdata.llm.stored import answered_all
+from prefdata.rewards.load import RewardModel
 
 NO_REPLY = "no-reply"
 CHUNK = 64

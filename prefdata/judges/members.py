@@ -13,10 +13,11 @@ from prefdata.errors import PrefdataError, UsageError
 from prefdata.judges import jury, reward_model
 from prefdata.judges.judge import Judge, load
 from prefdata.judges.options import JudgeOptions
-from prefdata.yaml_files import read
 from prefdata.llm.client import Pool, pool_of
 from prefdata.llm.options import ClientOptions, Listed
 from prefdata.options import Options
+from prefdata.rewards.load import RewardModel
+from prefdata.yaml_files import read
 
 _JURY = re.compile(r"^members\s*:", re.M)
 """What a YAML of a jury has and that of a judge has not."""
@@ -67,7 +68,7 @@ class Panel:
         return any(m.judge is not None for m in self.members)
 
     @cached_property
-    def reward_models(self) -> dict[str, reward_model.RewardModel]:
+    def reward_models(self) -> dict[str, RewardModel]:
         """The local models by their folders, loaded when they are first needed. Raises UsageError and InputError."""
         return {m.model: reward_model.load(m.model) for m in self.members if m.judge is None}
 

@@ -16,10 +16,10 @@ from prefdata.judges.options import JudgeOptions
 from prefdata.judges.plan import plan_of
 from prefdata.judges.reasons import INVALID, SETTLED, UNFIT
 from prefdata.judges.subject import subject_of
-from prefdata.yaml_files import parse
 from prefdata.llm.mock_prompt import asked
 from prefdata.llm.plan import rehearse
 from prefdata.shipped import folder, names
+from prefdata.yaml_files import parse
 from tests.judges.reading import pair
 
 NAMES = [
