@@ -42,11 +42,12 @@ def _discordant(rule: Figure) -> str:
 def _policies(runs: list[Figure]) -> str:
     rows: list[tuple[str, ...]] = []
     for run in runs:
+        short = any(p["as_chosen"] for p in run["policies"])  # long answers are never the chosen one, word for word
         for p in run["policies"]:
             reward = p.get("reward")
             better = f"{_share(reward['tuned_better'])} of {reward['tuned_better']['n']:,}" if reward else "–"
             score = _mean(reward["difference"], 2) if reward else "–"
-            spoken = (f"{100 * p['as_chosen']:.1f} %", f"{p['tokens']:.1f}", f"{p['cpu_s']:.0f}" if reward else "–")
+            spoken = (f"{100 * p['as_chosen']:.1f} %" if short else "–", f"{p['tokens']:.1f}", f"{p['cpu_s']:.0f}" if reward else "–")
             rows.append((run["data"], p["policy"], _share(p["accuracy"]), better, score, *spoken))
     head = (
         "data",

@@ -29,9 +29,9 @@ def learning(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_reward_model_beats_the_longer_answer(learning: Any, real: Callable[[str], Path], tmp_path: Path) -> None:
     """From scratch, on pairs of people, measured on prompts that it has not seen; the whole interval lies above the rule."""
     data = learning.rows_of.hh(real("hh_rlhf_harmless/harmless_base_test_part.jsonl.gz").parents[1], tmp_path)
-    found = learning.reward_model("hh", data, tmp_path, learning_rate=1e-3, max_length=192, truncate="prompt", limit=900)
+    found = learning.reward_model("hh", data, tmp_path, learning_rate=1e-3, max_length=192, truncate="prompt", limit=800)
     held = found["held_out"]["new prompts"]
-    assert found["pairs"] > 800 and held["accuracy"]["n"] > 400
+    assert found["pairs"] > 700 and held["accuracy"]["n"] > 400
     assert held["accuracy"]["low"] > held["longest"]["value"] + 0.02
     assert held["longest"]["wins"] > held["longest"]["losses"] and held["longest"]["p_value"] < 0.001
 
@@ -45,5 +45,5 @@ def test_dpo_learns_the_labels_and_what_is_wrong_in_them(learning: Any, real: Ca
     found = learning.policies("evals", data, tmp_path, kinds=kinds, prompts=0, tokens=0, epochs=1, learning_rate=1e-3)
     sft, dpo, flipped = found["policies"]
     assert sft["accuracy"]["value"] == 0.5
-    assert dpo["accuracy"]["low"] > 0.5
-    assert flipped["accuracy"]["high"] < 0.5
+    assert dpo["accuracy"]["low"] > 0.55
+    assert flipped["accuracy"]["high"] < 0.45
