@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from prefdata.cli.options import command as make
-from prefdata.cli.options import say
+from prefdata.cli.options import told
 from prefdata.conversion.options import ConvertOptions
 
 HELP = """Turn raw sources into validated pair, binary or listwise records.
@@ -39,15 +38,7 @@ def run(options: ConvertOptions, inputs: list[str], out: str, json_: bool, quiet
 
     with progress_bar("convert", hidden=quiet or json_) as progress:
         result = convert(inputs, out, options, progress)
-    if json_:
-        import orjson
-
-        stream = sys.stderr if out == "-" else sys.stdout
-        print(orjson.dumps(result.as_dict()).decode(), file=stream)
-    elif not quiet:
-        for line in result.lines():
-            say(line)
-    return result.exit_code
+    return told(result, json_, quiet, to_stdout=out == "-")
 
 
 command = make(ConvertOptions, EXTRA, run)

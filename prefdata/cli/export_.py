@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from prefdata.cli.options import command as make
-from prefdata.cli.options import say
+from prefdata.cli.options import told
 from prefdata.exporters.options import ExportOptions
 
 HELP = """Write records to a folder that a trainer loads as it is.
@@ -36,14 +36,7 @@ def run(options: ExportOptions, data: list[str], out: str, json_: bool, quiet: b
 
     with progress_bar("export", hidden=quiet or json_) as progress:
         result = export(data, out, options, progress)
-    if json_:
-        import orjson
-
-        print(orjson.dumps(result.as_dict()).decode())
-    elif not quiet:
-        for line in result.lines():
-            say(line)
-    return result.exit_code
+    return told(result, json_, quiet)
 
 
 command = make(ExportOptions, EXTRA, run)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from prefdata.cli.options import command as make
-from prefdata.cli.options import say
+from prefdata.cli.options import told
 from prefdata.sampling.generate_options import GenerateOptions
 
 HELP = """Have policies answer every prompt several times, and write all candidates.
@@ -44,14 +43,7 @@ def run(options: GenerateOptions, data: list[str], out: str, json_: bool, quiet:
 
     with calls_bar("generate", hidden=quiet or json_) as progress:
         result = generate(data, out, options, progress)
-    if json_:
-        import orjson
-
-        print(orjson.dumps(result.as_dict()).decode(), file=sys.stderr if out == "-" else sys.stdout)
-    elif not quiet:
-        for line in result.lines():
-            say(line)
-    return result.exit_code
+    return told(result, json_, quiet, to_stdout=out == "-")
 
 
 command = make(GenerateOptions, EXTRA, run)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from prefdata.cli.options import command as make
-from prefdata.cli.options import say
+from prefdata.cli.options import told
 from prefdata.judges.options import LabelOptions
 
 HELP = """Ask a judge model about completions and append what it says.
@@ -44,14 +43,7 @@ def run(options: LabelOptions, data: list[str], out: str, json_: bool, quiet: bo
 
     with calls_bar("label", hidden=quiet or json_) as progress:
         result = label(data, out, options, progress)
-    if json_:
-        import orjson
-
-        print(orjson.dumps(result.as_dict()).decode(), file=sys.stderr if out == "-" else sys.stdout)
-    elif not quiet:
-        for line in result.lines():
-            say(line)
-    return result.exit_code
+    return told(result, json_, quiet, to_stdout=out == "-")
 
 
 command = make(LabelOptions, EXTRA, run)

@@ -95,6 +95,19 @@ def guarded(run: Callable[[], int]) -> int:
         return 70
 
 
+def told(result: Any, json_: bool, quiet: bool, to_stdout: bool = False) -> int:
+    """Say what came of a command, as a JSON object or in lines for people, and give its exit code. `to_stdout`: records go to stdout."""
+    if json_:
+        import orjson
+
+        print(orjson.dumps(result.as_dict()).decode(), file=sys.stderr if to_stdout else sys.stdout)
+    elif not quiet:
+        for line in result.lines():
+            say(line)
+    code: int = result.exit_code
+    return code
+
+
 def say(line: str) -> None:
     """One line for people, on stderr, with control characters of data made visible."""
     print(visible(line.replace("\n", "\\n")), file=sys.stderr)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from prefdata.cli.options import command as make
-from prefdata.cli.options import say
+from prefdata.cli.options import told
 from prefdata.judges.revise_options import ReviseOptions
 
 HELP = """Draft, critique and revise answers by a constitution (SL-CAI).
@@ -44,14 +43,7 @@ def run(options: ReviseOptions, data: list[str], out: str, json_: bool, quiet: b
 
     with calls_bar("revise", hidden=quiet or json_) as progress:
         result = revise(data, out, options, progress)
-    if json_:
-        import orjson
-
-        print(orjson.dumps(result.as_dict()).decode(), file=sys.stderr if out == "-" else sys.stdout)
-    elif not quiet:
-        for line in result.lines():
-            say(line)
-    return result.exit_code
+    return told(result, json_, quiet, to_stdout=out == "-")
 
 
 command = make(ReviseOptions, EXTRA, run)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from prefdata.cli.options import command as make
-from prefdata.cli.options import say
+from prefdata.cli.options import told
 from prefdata.sampling.sample_options import SampleOptions
 
 HELP = """Rejection sampling: have policies answer prompts, score the answers, and select.
@@ -39,14 +39,7 @@ def run(options: Any, data: list[str], out: str, json_: bool, quiet: bool) -> in
 
     with calls_bar("sample", hidden=quiet or json_) as progress:
         result = sample(data, out, options, progress)
-    if json_:
-        import orjson
-
-        print(orjson.dumps(result.as_dict()).decode())
-    elif not quiet:
-        for line in result.lines():
-            say(line)
-    return result.exit_code
+    return told(result, json_, quiet)
 
 
 command = make(SampleOptions, EXTRA, run)

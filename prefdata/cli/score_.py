@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from prefdata.cli.options import command as make
-from prefdata.cli.options import say
+from prefdata.cli.options import told
 from prefdata.sampling.score_options import ScoreOptions
 
 HELP = """Score every answer of records: by reward models, graders, judges, or what a policy has learnt.
@@ -46,14 +45,7 @@ def run(options: ScoreOptions, data: list[str], out: str, json_: bool, quiet: bo
 
     with calls_bar("score", hidden=quiet or json_) as progress:
         result = score(data, out, options, progress)
-    if json_:
-        import orjson
-
-        print(orjson.dumps(result.as_dict()).decode(), file=sys.stderr if out == "-" else sys.stdout)
-    elif not quiet:
-        for line in result.lines():
-            say(line)
-    return result.exit_code
+    return told(result, json_, quiet, to_stdout=out == "-")
 
 
 command = make(ScoreOptions, EXTRA, run)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from prefdata.cli.options import command as make
-from prefdata.cli.options import say
+from prefdata.cli.options import told
 from prefdata.sampling.select_options import SelectOptions
 
 HELP = """Select pairs or answers from scored candidates.
@@ -40,14 +39,7 @@ def run(options: SelectOptions, data: list[str], out: str, json_: bool, quiet: b
 
     with progress_bar("select", hidden=quiet or json_) as progress:
         result = select(data, out, options, progress)
-    if json_:
-        import orjson
-
-        print(orjson.dumps(result.as_dict()).decode(), file=sys.stderr if out == "-" else sys.stdout)
-    elif not quiet:
-        for line in result.lines():
-            say(line)
-    return result.exit_code
+    return told(result, json_, quiet, to_stdout=out == "-")
 
 
 command = make(SelectOptions, EXTRA, run)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from prefdata.cli.options import command as make
-from prefdata.cli.options import say
+from prefdata.cli.options import told
 from prefdata.train.options import TrainOptions
 
 HELP = """Train a model on records.
@@ -56,14 +56,7 @@ def run(options: TrainOptions, method: Any, data: list[str], out: str, json_: bo
         raise KeyboardInterrupt("interrupted; the same command goes on from the last whole checkpoint") from None
     if not first:
         return result.exit_code
-    if json_:
-        import orjson
-
-        print(orjson.dumps(result.as_dict()).decode())
-    elif not quiet:
-        for line in result.lines():
-            say(line)
-    return result.exit_code
+    return told(result, json_, quiet)
 
 
 command = make(TrainOptions, EXTRA, run)
