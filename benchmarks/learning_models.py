@@ -48,7 +48,8 @@ def eval_rm(records: Path, *, model: Path, reference: Path | None = None) -> dic
     """The figures of `prefdata eval rm`."""
     with _quiet():
         found = prefdata.eval_rm(str(records), model=str(model), reference=None if reference is None else str(reference))
-    return found.figures
+    figures: dict[str, Any] = found.figures
+    return figures
 
 
 def sampled(policy: Path, records: Path, prompts: int, tokens: int, seed: int) -> Sampled:
