@@ -18,6 +18,7 @@ from prefdata.io.own import own_file
 from prefdata.io.plan import plan
 from prefdata.io.read import read_shard
 from prefdata.io.write import replacing
+from prefdata.schema.ids import add_ids
 from prefdata.schema.valid import problems
 from prefdata.train.store import Store, Tokenised, load_table, save_table, tokenise
 
@@ -35,15 +36,18 @@ def frames(paths: list[str], kind: str, limit: int | None = None) -> Iterator[pl
             line = 1
             for shard in plan(inp):
                 batch = read_shard(shard, how.layout, how.columns)
+                named = "id" in how.layout.present
+                df = batch.df if named else batch.df.drop("id", strict=False)  # files of others have none
                 bad = [(r.line, r.reason) for r in batch.rejects]
-                bad = bad or [(batch.line_of(p.row), f"{p.field}: {p.message}") for p in problems(batch.df, kind)]
+                bad = bad or [(batch.line_of(p.row), f"{p.field}: {p.message}") for p in problems(df, kind)]
                 if bad:
                     first = min(bad)
                     raise InputError(f"{inp.name}:{line + first[0]}: {first[1]}; 'prefdata validate {inp.name}' names every such row")
                 line += batch.line_count
-                yield batch.df if left is None else batch.df.head(left)
+                df = df if named else add_ids(df, kind)
+                yield df if left is None else df.head(left)
                 if left is not None:
-                    left = max(0, left - batch.df.height)
+                    left = max(0, left - df.height)
                     if not left:
                         return
 

@@ -123,3 +123,20 @@ def test_real_pairs(tmp_path: Path, words: Path, real: Any) -> None:
     prefdata.convert(str(real("hh_rlhf_harmless/harmless_base_test_part.jsonl.gz")), path)
     found, about = store_of([path], "pair", str(words), str(tmp_path / "c"), answers="pair", limit=None, max_length=2048, truncate="drop")
     assert found.size + sum(about.dropped.values()) == pl.read_parquet(path).height == 1725
+
+
+def test_files_without_ids_get_them(tmp_path: Path) -> None:
+    """A file of somebody else in TRL's columns: the ids are those that convert would have made."""
+    import polars as pl
+
+    import prefdata
+    from prefdata.train.data import frames
+    from tests.checks.build import pair, write
+
+    own = write(tmp_path / "own.jsonl", [pair("yes", "no", prompt="Q"), pair("one", "two", prompt="R")])
+    df = prefdata.read(own)
+    for name, save in (("a.parquet", pl.DataFrame.write_parquet), ("a.jsonl", pl.DataFrame.write_ndjson)):
+        save(df.drop("id"), tmp_path / name)
+        (found,) = frames([str(tmp_path / name)], "pair")
+        prefdata.convert(str(tmp_path / name), str(tmp_path / "c.parquet"), from_="prefdata-pair", force=True)
+        assert found["id"].to_list() == prefdata.read(str(tmp_path / "c.parquet"))["id"].to_list()
