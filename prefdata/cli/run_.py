@@ -40,11 +40,10 @@ def bar(what: str) -> AbstractContextManager[Any]:
     """The progress bar that the command has on its own."""
     from prefdata.cli.progress import progress_bar
     from prefdata.cli.progress_calls import calls_bar
+    from prefdata.cli.progress_train import steps_bar
 
     if what.startswith("train"):
-        from contextlib import nullcontext
-
-        return nullcontext()
+        return steps_bar(what)
     asks = ("label", "revise", "generate", "score", "sample", "eval policy")
     return calls_bar(what) if what in asks else progress_bar(what)
 

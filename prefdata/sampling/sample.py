@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefdata.errors import UsageError
+from prefdata.io.write import file_format
 from prefdata.llm.estimate import Estimate
 from prefdata.options import Options
 from prefdata.sampling.generate import generate
 from prefdata.sampling.sample_options import parts
 from prefdata.sampling.score import score
 from prefdata.sampling.score_options import together
+from prefdata.sampling.score_scorers import panel_of
 from prefdata.sampling.select import select
 from prefdata.sampling.select_options import check
 
@@ -60,8 +62,10 @@ def sample(data: Sequence[str] | str, out: str, options: Options, progress: Any 
     if out == "-":
         raise UsageError("-o -: sample writes several files; name the last one")
     how, scorers, rule = parts(options)
+    file_format(out)
     together(scorers, "listwise")
     check(rule)
+    panel_of(scorers, "listwise")  # a scorer that is not there is told before anything is generated, and perhaps paid
     generated, scored = files_of(out)
     result = SampleResult(out)
     until = getattr(options, "until", "select")

@@ -98,6 +98,10 @@ def test_mistakes_are_told_before_anything_is_generated(folder: Path, tmp_path: 
         sample(data, str(tmp_path / "a.jsonl"), SampleOptions.model_validate({"policy": f"hf:{folder}/policy"}))
     with pytest.raises(UsageError, match="--min-confidence"):
         sample(data, str(tmp_path / "a.jsonl"), options(folder, min_confidence=0.9))
+    with pytest.raises(UsageError, match="nothere: no such folder"):
+        sample(data, str(tmp_path / "a.jsonl"), options(folder, reward_model=str(tmp_path / "nothere")))
+    with pytest.raises(UsageError, match="the name of an output ends in"):
+        sample(data, str(tmp_path / "a.txt"), options(folder))
     with pytest.raises(UsageError, match="several files"):
         sample(data, "-", options(folder))
     assert list(tmp_path.iterdir()) == []
