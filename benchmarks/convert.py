@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -79,47 +80,55 @@ def wanted(a: argparse.Namespace) -> dict[str, Way]:
     return out
 
 
-def best(
-    name: str, way: Way, task: str, files: dict[bool, tuple[Path, int]], a: argparse.Namespace, extra: dict[str, str]
-) -> dict[str, Any]:
-    """The best run over all settings and repeats."""
+def measured(task: str, ways: dict[str, Way], files: dict[bool, tuple[Path, int]], a: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The best run of each way over all settings and repeats. The ways take turns, because the machine's speed changes in minutes."""
+    runs: dict[str, list[tuple[measure.Run, dict[str, str]]]] = {name: [] for name in ways}
+    for _ in range(a.repeat):
+        for name, way in ways.items():
+            if name in runs:
+                try:
+                    runs[name] += once(name, way, task, files, a)
+                except RuntimeError as e:
+                    del runs[name]
+                    say(f"{task} {name}: {e}")
+    for name, found in runs.items():
+        r, settings = min(found, key=lambda x: x[0].seconds)
+        yield {
+            "task": task,
+            "way": name,
+            "settings": settings,
+            **vars(r),
+            "rate": r.rows / r.seconds,
+            "of": files[False][1],
+            "all_seconds": [round(x.seconds, 4) for x, s in found if s == settings],
+        }
+
+
+def once(
+    name: str, way: Way, task: str, files: dict[bool, tuple[Path, int]], a: argparse.Namespace
+) -> Iterator[tuple[measure.Run, dict[str, str]]]:
+    """A run with each of the settings."""
     path, rows = files[way.outside]
+    extra = {"converted": converted(task, files[False][0], a.work / f"converted-{task}.parquet")} if "floor" in name else {}
     measure.warm(path)
-    runs = []
     for settings in way.settings:
         settings = settings | extra
-        for _ in range(a.repeat):
-            r = measure.run(a.peer.get(name, sys.executable), way.path, task, path, way.form, a.work, settings)
-            if r.rows != rows:
-                raise RuntimeError(f"{name} did {r.rows:,} of {rows:,} rows")
-            runs.append((r, settings))
-            say(f"{task} {name} {settings or ''} {r.seconds:.2f} s, {r.rows / r.seconds / 1e3:.1f} krow/s, {r.anon_mb:.0f} MB")
-    r, settings = min(runs, key=lambda x: x[0].seconds)
-    seconds = [round(x.seconds, 4) for x, s in runs if s == settings]
-    return {
-        "task": task,
-        "way": name,
-        "settings": settings,
-        **vars(r),
-        "rate": r.rows / r.seconds,
-        "of": files[False][1],
-        "all_seconds": seconds,
-    }
+        r = measure.run(a.peer.get(name, sys.executable), way.path, task, path, way.form, a.work, settings)
+        if r.rows != rows:
+            raise RuntimeError(f"{name} did {r.rows:,} of {rows:,} rows")
+        say(f"{task} {name} {settings or ''} {r.seconds:.2f} s, {r.rows / r.seconds / 1e3:.1f} krow/s, {r.anon_mb:.0f} MB")
+        yield r, settings
 
 
 def main(argv: list[str] | None = None) -> int:
     a = arguments(argv)
     results: list[dict[str, Any]] = []
-    failed = []
+    failed: list[str] = []
     ways = wanted(a)
     for task, files in (inputs(a) if ways else {}).items():
-        for name, way in ways.items():
-            try:
-                extra = {"converted": converted(task, files[False][0], a.work / f"converted-{task}.parquet")} if "floor" in name else {}
-                results.append(best(name, way, task, files, a, extra))
-            except RuntimeError as e:
-                failed.append(f"{task} {name}")
-                say(f"{task} {name}: {e}")
+        found = list(measured(task, ways, files, a))
+        results += found
+        failed += [f"{task} {name}" for name in ways if name not in {r["way"] for r in found}]
     versions = {k: v for r in reversed(results) for k, v in r["versions"].items()}
     m = report.machine()
     startup = measure.best_startup(sys.executable) if not a.only or "startup" in a.only else None

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from typing import Any
 
+import as_command  # noqa: F401
 import child
 import pyarrow.parquet as pq
 

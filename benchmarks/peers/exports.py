@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import as_command  # noqa: F401
 import child
 import polars as pl
 import pyarrow.parquet as pq

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import as_command  # noqa: F401
 import bare
 import child
 import datasets

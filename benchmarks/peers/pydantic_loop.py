@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import as_command  # noqa: F401
 import bare
 import child
 import orjson

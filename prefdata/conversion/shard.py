@@ -19,7 +19,7 @@ from prefdata.io.plan import Shard
 from prefdata.io.rejects import Reject
 from prefdata.io.write import encode
 from prefdata.schema.dtypes import in_order
-from prefdata.schema.ids import add_ids
+from prefdata.schema.ids import add_ids, arrow_of
 from prefdata.schema.valid import problems
 from prefdata.sources.intake import drafts, has_tools, read_rows, reason_of
 from prefdata.sources.source import Choices, Source
@@ -33,6 +33,7 @@ DROPS = {
     "both-labels": "the same completion of the same prompt also has the other label",
     "no-counterpart": "no completion of the same prompt has the other label",
 }
+TURN_COLUMNS = ("prompt", "chosen", "rejected", "completion")
 GROUPED_ROUTES = {("pair", "listwise"), ("binary", "pair"), ("binary", "listwise")}
 
 
@@ -92,8 +93,12 @@ def convert_rows(df: pl.DataFrame, job: Job, line_of: Callable[[int], int], raw:
     reasons, fields = _refused(records, "why"), _refused(records, "at")
     counts.written = good.height
     rejects = [Reject(line_of(row), code, reasons.get(row) or _reason(code, job.source), fields.get(row), raw(row)) for row, code in lost]
-    out = add_ids(good.select(pl.exclude("fate", "_row", "why", "at")), job.to)
-    return Result(encode(shaped(out, job.schema), job.form) if job.schema else out, counts, rejects)
+    arrow = {c: arrow_of(good[c]) for c in TURN_COLUMNS if c in good.columns}
+    out = add_ids(good.select(pl.exclude("fate", "_row", "why", "at")), job.to, arrow)
+    if not job.schema:
+        return Result(out, counts, rejects)
+    same = {c: a for c, a in arrow.items() if out.schema[c] == job.schema[c]}
+    return Result(encode(shaped(out, job.schema), job.form, same), counts, rejects)
 
 
 def _refused(records: pl.DataFrame, column: str) -> dict[int, str]:

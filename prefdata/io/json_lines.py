@@ -13,13 +13,14 @@ import pyarrow.json as pj
 
 from prefdata.io.columns import Layout, conform
 from prefdata.io.plan import MAX_LINE
+from prefdata.io.positions import bits_of, next_of, places
 from prefdata.io.widen import sample, widened
 
 BLOCK = 4 * 1024 * 1024
-CHUNK = 1 << 18
 NEWLINE, OPEN, CLOSE, RETURN = b"\n{}\r"
-SUSPECT = np.frombuffer(b" \t\rn{", np.uint8)
-_MORE_BEHIND = re.compile(rb"\}[ \t\r]*(?:null|\{)")
+_SUSPECT = np.isin(np.arange(256), list(b" \t\rn{"))
+_MORE = re.compile(rb"[ \t\r]*(?:null|\{)")
+_MORE_BEHIND = re.compile(rb"\}" + _MORE.pattern)
 
 
 def line_starts(data: bytes | memoryview) -> Any:
@@ -28,29 +29,24 @@ def line_starts(data: bytes | memoryview) -> Any:
     if len(data) > MAX_LINE or data[:1] != b"{":
         return None
     a = np.frombuffer(data, np.uint8)
-    starts, behind = _line_ends(a)
+    newline = bits_of(a, NEWLINE)
+    starts = places(newline) + 1
+    behind = places(bits_of(a, CLOSE) & ~next_of(newline)) + 1
     if len(starts) and starts[-1] == len(a):
         starts = starts[:-1]
     ends = np.append(starts - 2, len(a) - 1 - (data[-1:] == b"\n"))
     ends = ends - (a[ends] == RETURN)
-    if (a[starts] != OPEN).any() or (a[ends] != CLOSE).any():
-        return None
-    if np.isin(behind, SUSPECT).any() and _MORE_BEHIND.search(data):
+    if (a[starts] != OPEN).any() or (a[ends] != CLOSE).any() or _more_behind(data, a, behind[behind < len(a)]):
         return None
     return np.concatenate([[0], starts])
 
 
-def _line_ends(a: Any) -> tuple[Any, Any]:
-    """The places behind newlines, and the bytes other than newlines behind closing braces; in pieces that stay in a core's cache."""
-    starts, behind = [], []
-    for i in range(0, len(a), CHUNK):
-        piece = a[i : i + CHUNK + 1]
-        newline = piece == NEWLINE
-        starts.append(np.flatnonzero(newline[:CHUNK]) + i + 1)
-        inner = (piece[:-1] == CLOSE) > newline[1:]
-        if inner.any():
-            behind.append(piece[1:][inner])
-    return np.concatenate(starts), np.concatenate([*behind, a[:0]])
+def _more_behind(data: bytes | memoryview, a: Any, behind: Any) -> bool:
+    """Whether an object or null may follow at one of the places behind closing braces, on the same line."""
+    suspects = behind[_SUSPECT[a[behind]]]
+    if len(suspects) > len(a) >> 12:  # program code: one search is faster than many looks
+        return _MORE_BEHIND.search(data) is not None
+    return any(_MORE.match(data, at) for at in suspects.tolist())
 
 
 def read_fast(data: bytes | memoryview, layout: Layout, starts: Any) -> pl.DataFrame | None:

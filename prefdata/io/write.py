@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ROW_GROUP = 20_000
 BEHIND = 8 * 1024 * 1024
 """Bytes after which the system is told to begin writing to the disk."""
+PIECE = 1024 * 1024
+"""Bytes of a Parquet file that are written and hashed at once."""
 _LOW_CARDINALITY = ("role", "source", "split")
 
 
@@ -96,20 +98,22 @@ def plain_type(dtype: Any) -> Any:
     return pa.string() if pa.types.is_large_string(dtype) else dtype
 
 
-def to_arrow(df: pl.DataFrame) -> pa.Table:
+def to_arrow(df: pl.DataFrame, arrow: Mapping[str, pa.Array] | None = None) -> pa.Table:
     """A frame as a table of plain types, in one chunk: the Parquet writer begins a page at every chunk, and bytes must not depend on
-    how the rows were read."""
+    how the rows were read. `arrow` has columns that are Arrow arrays already."""
     import polars as pl
     import pyarrow as pa
 
-    table = df.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    return table.cast(pa.schema([(f.name, plain_type(f.type)) for f in table.schema]))
+    given = arrow or {}
+    made = df.select(pl.exclude(list(given))).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    columns = {name: given[name] if name in given else made.column(name) for name in df.columns}
+    return pa.table({name: column.cast(plain_type(column.type)) for name, column in columns.items()})
 
 
-def encode(df: pl.DataFrame, form: str) -> Any:
-    """What a worker hands to the writer: an Arrow table, or the bytes of JSON lines."""
+def encode(df: pl.DataFrame, form: str, arrow: Mapping[str, pa.Array] | None = None) -> Any:
+    """What a worker hands to the writer: an Arrow table, or the bytes of JSON lines. `arrow` as `to_arrow` takes it."""
     if form == "parquet":
-        return to_arrow(df)
+        return to_arrow(df, arrow)
     parts = _Parts()  # not write_ndjson() to a text: that decodes and encodes everything once more; nor BytesIO, which copies it
     df.write_ndjson(parts)  # type: ignore[call-overload]
     return b"".join(parts)
@@ -165,11 +169,12 @@ class Writer:
         self._parquet: Any = None
         self._stream: Any = None
         self._raw = HashedFile(path)
-        if form == "parquet":
-            self._parquet = parquet_writer(self._raw, empty.schema)
-        else:
-            import pyarrow as pa
+        import pyarrow as pa
 
+        if form == "parquet":
+            self._stream = pa.BufferedOutputStream(pa.PythonFile(self._raw, mode="w"), PIECE)  # every write waits for other threads
+            self._parquet = parquet_writer(self._stream, empty.schema)
+        else:
             codec = {"jsonl": None, "jsonl.gz": "gzip", "jsonl.zst": "zstd"}[form]
             self._stream = pa.CompressedOutputStream(pa.PythonFile(self._raw, mode="w"), codec) if codec else self._raw
 

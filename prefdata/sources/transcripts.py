@@ -14,13 +14,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from prefdata.io.positions import bits_of, next_of, places
 from prefdata.schema.dtypes import TURNS
 from prefdata.schema.ids import flat_texts, relist
 from prefdata.sources.build import assistant
 
 HUMAN, ASSISTANT = "\n\nHuman: ", "\n\nAssistant: "
-_CHUNK = 1 << 18
-"""Bytes looked at in one go: what stays in a core's cache."""
 
 Ints = Any
 """One-dimensional numpy array of int64."""
@@ -48,7 +47,8 @@ class Marks(NamedTuple):
 def marks(texts: pl.Series) -> Marks:
     """Find all markers."""
     data, offsets = flat_texts(texts)
-    at = _blank_lines(np.frombuffer(data, np.uint8))
+    breaks = bits_of(np.frombuffer(data, np.uint8), ord("\n"))
+    at = places(breaks & next_of(breaks))  # blank lines
     human, assistant = _opens(data, at, HUMAN), _opens(data, at, ASSISTANT)
     begin = at[human | assistant]
     is_user = human[human | assistant]
@@ -58,15 +58,6 @@ def marks(texts: pl.Series) -> Marks:
     begin, end, is_user, text = begin[inside], end[inside], is_user[inside], text[inside]
     count = np.bincount(text, minlength=len(texts)).astype(np.int64)
     return Marks(data, begin, end, is_user, offsets[:-1], offsets[1:], np.cumsum(count) - count, count)
-
-
-def _blank_lines(a: Any) -> Ints:
-    """Where two line breaks follow each other."""
-    found = [np.zeros(0, np.int64)]
-    for start in range(0, len(a), _CHUNK):
-        breaks = a[start : start + _CHUNK + 1] == 10
-        found.append(np.flatnonzero(breaks[:-1] & breaks[1:]) + start)
-    return np.concatenate(found)
 
 
 def _opens(data: Any, at: Ints, marker: str) -> Any:
@@ -89,6 +80,16 @@ def _half(data: Any, begin: Ints, middle: Ints, end: Ints, behind: bool, dtype: 
     bounds = np.empty(2 * len(begin) + 1, np.int64)
     bounds[0:-1:2], bounds[1::2], bounds[-1] = begin, middle, end[-1] if len(end) else 0
     return _cut(data, bounds, dtype).gather_every(2, int(behind))
+
+
+def _blank(texts: pl.Series, data: Any, begin: Ints, end: Ints) -> Any:
+    """Which texts (of these bounds in `data`) are white space. The first byte tells for nearly all of them."""
+    a = np.frombuffer(data, np.uint8)
+    first = a[np.minimum(begin, len(a) - 1)] if len(a) else np.zeros(len(begin), np.uint8)
+    blank = (begin == end) | (first <= 32) | (first >= 127)
+    rest = np.flatnonzero(blank)
+    blank[rest] = (texts.gather(rest).str.strip_chars() == "").to_numpy()
+    return blank
 
 
 def _roles(is_user: Any) -> pl.Series:
@@ -165,15 +166,14 @@ def pairs(chosen: pl.Series, rejected: pl.Series) -> pl.DataFrame:
     contents = pl.Series("t", [], pl.String)
     if len(c.begin):
         contents = _cut(c.data, _turn_bounds(c), text).gather(2 * np.flatnonzero(in_prompt) + 1)
-    said = pl.DataFrame({"a": answer, "o": other}).select(
-        goes_on=pl.col("o").str.contains_any([HUMAN, ASSISTANT]),
-        empty=(pl.col("a").str.strip_chars() == "") | (pl.col("o").str.strip_chars() == ""),
-    )
+    goes_on = pl.DataFrame({"o": other}).select(pl.col("o").str.contains_any([HUMAN, ASSISTANT]))["o"].to_numpy()
+    blank = _blank(answer, c.data, c.text_begin + size, c.text_end)
+    blank |= _blank(other, data, offsets[:-1] + np.where(same, size, 0), offsets[1:])
     cases = {
         "no-human-turn": ~_begins(c),
         "no-assistant-answer": ~answered,
-        "context-mismatch": ~same | said["goes_on"].to_numpy(),
-        "empty-answer": said["empty"].to_numpy(),
+        "context-mismatch": ~same | goes_on,
+        "empty-answer": blank,
         "same-speaker-twice": ~_alternates(c),
     }
     which = np.select(list(cases.values()), list(range(len(cases))), len(cases))

@@ -1,0 +1,44 @@
+"""Where a byte stands in a text, found 64 bytes at a time: polars compares a text with a byte into one bit per byte, and what follows works
+on words of 64 of these bits. (numpy alone writes a whole byte per byte, several times over, and keeps other threads waiting.)"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+Words = Any
+"""One-dimensional numpy array of uint64; bit i of word w stands for byte 64 w + i. Bits behind the text are 0."""
+
+
+def bits_of(text: Any, byte: int) -> Words:
+    """Which bytes of `text` (an array of uint8) are `byte`."""
+    bits = (pl.Series(text) == byte).to_arrow()
+    found = np.frombuffer(bits.buffers()[1], np.uint8, -(-len(text) // 8), bits.offset // 8)
+    if len(text) % 64 == 0:
+        return found.view("<u8")
+    out = np.zeros(-(-len(text) // 64) * 8, np.uint8)
+    out[: len(found)] = found
+    if len(text) % 8:
+        out[len(found) - 1] &= (1 << len(text) % 8) - 1
+    return out.view("<u8")
+
+
+def next_of(words: Words) -> Words:
+    """The bits of the bytes one further on."""
+    out = words >> np.uint64(1)
+    out[:-1] |= words[1:] << np.uint64(63)
+    return out
+
+
+def places(words: Words) -> Any:
+    """The positions (int64, ascending) of the bits that are set."""
+    at = np.flatnonzero(words != 0)
+    words, at, found = words[at], at << 6, []
+    while len(at):  # the lowest bit of each word; few words have a second one
+        rest = words & (words - np.uint64(1))
+        found.append(at + np.bitwise_count((words ^ rest) - np.uint64(1)))
+        more = np.flatnonzero(rest)
+        words, at = rest[more], at[more]
+    return found[0] if len(found) == 1 else np.sort(np.concatenate([at, *found]))
