@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
-from prefdata.io.write import ROW_GROUP, parquet_writer
+from prefdata.io.parquet import ROW_GROUP, parquet_writer
 
 THREADS = 2
 SHARD, BLOCK = 16 << 20, 4 << 20

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 
 from prefdata.exporters.target import Form, Part
-from prefdata.io.write import ROW_GROUP, HashedFile, encode, parquet_writer, sync, to_arrow
+from prefdata.io import parquet
+from prefdata.io.write import HashedFile, encode, sync, to_arrow
 
 BOM = b"\xef\xbb\xbf"
 FORMULA = r"^[=+\-@\t\r]"
@@ -16,10 +17,10 @@ FORMULA = r"^[=+\-@\t\r]"
 
 
 def encoded(df: pl.DataFrame, form: Form) -> Any:
-    """Rows as the writer appends them: an Arrow table, or lines, each with its end. A frame with the one column `_json` has ready JSON
-    texts."""
+    """Rows as the writer appends them: a part of a Parquet file, or lines, each with its end. A frame with the one column `_json` has
+    ready JSON texts."""
     if form.file == "parquet":
-        return to_arrow(df)
+        return parquet.part(to_arrow(df))
     if df.columns == ["_json"]:
         return "\n".join([*df["_json"], ""]).encode()
     if form.file == "csv":
@@ -81,7 +82,7 @@ class _File:
     def __init__(self, path: str, form: Form, empty: pl.DataFrame) -> None:
         self.path, self.form, self.rows = path, form, 0
         self._file = HashedFile(path)
-        self._parquet = parquet_writer(self._file, to_arrow(empty).schema) if form.file == "parquet" else None
+        self._parquet = parquet.ParquetFile(self._file, parquet.part(to_arrow(empty))) if form.file == "parquet" else None
         if form.file == "csv":
             self._file.write(empty.write_csv().encode())
         elif form.bom:
@@ -97,7 +98,7 @@ class _File:
 
     def append(self, data: Any, rows: int) -> None:
         if self._parquet is not None:
-            self._parquet.write_table(data, row_group_size=ROW_GROUP)
+            self._parquet.append(data)
         elif self.form.file == "json":
             self._file.write((b",\n" if self.rows else b"[\n") + data[:-1].replace(b"\n", b",\n"))
         else:

@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-ROW_GROUP = 20_000
+    from prefdata.io.parquet import ParquetFile
+
 BEHIND = 8 * 1024 * 1024
 """Bytes after which the system is told to begin writing to the disk."""
-PIECE = 1024 * 1024
-"""Bytes of a Parquet file that are written and hashed at once."""
-_LOW_CARDINALITY = ("role", "source", "split")
 
 
 def file_format(path: str) -> str:
@@ -111,9 +109,11 @@ def to_arrow(df: pl.DataFrame, arrow: Mapping[str, pa.Array] | None = None) -> p
 
 
 def encode(df: pl.DataFrame, form: str, arrow: Mapping[str, pa.Array] | None = None) -> Any:
-    """What a worker hands to the writer: an Arrow table, or the bytes of JSON lines. `arrow` as `to_arrow` takes it."""
+    """What a worker hands to the writer: a part of a Parquet file, or the bytes of JSON lines. `arrow` as `to_arrow` takes it."""
     if form == "parquet":
-        return to_arrow(df, arrow)
+        from prefdata.io.parquet import part
+
+        return part(to_arrow(df, arrow))
     parts = _Parts()  # not write_ndjson() to a text: that decodes and encodes everything once more; nor BytesIO, which copies it
     df.write_ndjson(parts)  # type: ignore[call-overload]
     return b"".join(parts)
@@ -166,56 +166,34 @@ class Writer:
     """Appends encoded shards, in the order given, to one file. `sha256` is the file's, once it is closed."""
 
     def __init__(self, path: str, form: str, empty: Any) -> None:
-        self._parquet: Any = None
+        self._parquet: ParquetFile | None = None
         self._stream: Any = None
         self._raw = HashedFile(path)
-        import pyarrow as pa
-
         if form == "parquet":
-            self._stream = pa.BufferedOutputStream(pa.PythonFile(self._raw, mode="w"), PIECE)  # every write waits for other threads
-            self._parquet = parquet_writer(self._stream, empty.schema)
+            from prefdata.io.parquet import ParquetFile
+
+            self._parquet = ParquetFile(self._raw, empty)
         else:
+            import pyarrow as pa
+
             codec = {"jsonl": None, "jsonl.gz": "gzip", "jsonl.zst": "zstd"}[form]
             self._stream = pa.CompressedOutputStream(pa.PythonFile(self._raw, mode="w"), codec) if codec else self._raw
 
     def append(self, encoded: Any) -> None:
         if self._parquet is None:
             self._stream.write(encoded)
-        elif encoded.num_rows:
-            self._parquet.write_table(encoded, row_group_size=ROW_GROUP)
+        else:
+            self._parquet.append(encoded)
 
     def close(self) -> None:
+        if self._raw.closed:
+            return
         if self._parquet is not None:
             self._parquet.close()
         if self._stream is not None:
             self._stream.close()
-        if not self._raw.closed:
-            self._raw.close()
+        self._raw.close()
 
     @property
     def sha256(self) -> str:
         return self._raw.digest.hexdigest()
-
-
-def parquet_writer(target: Any, schema: Any) -> Any:
-    """zstd level 3. Dictionaries and statistics only where values repeat: on texts they cost time and save nothing."""
-    import pyarrow.parquet as pq
-
-    repeated = [leaf for leaf in _leaves(schema) if leaf.split(".")[-1] in _LOW_CARDINALITY]
-    return pq.ParquetWriter(target, schema, compression="zstd", compression_level=3, use_dictionary=repeated, write_statistics=repeated)
-
-
-def _leaves(schema: Any) -> list[str]:
-    """Paths of the leaf columns as the Parquet writer names them."""
-    import pyarrow as pa
-
-    def walk(prefix: str, dtype: Any) -> Iterator[str]:
-        if pa.types.is_list(dtype):
-            yield from walk(f"{prefix}.list.element", dtype.value_type)
-        elif pa.types.is_struct(dtype):
-            for f in dtype:
-                yield from walk(f"{prefix}.{f.name}", f.type)
-        else:
-            yield prefix
-
-    return [leaf for f in schema for leaf in walk(f.name, f.type)]
