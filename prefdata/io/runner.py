@@ -7,12 +7,9 @@ who runs them: the same function runs as Ray tasks.
 from __future__ import annotations
 
 import os
-import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,23 +21,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _step_back() -> None:
-    """Let the thread that takes the results go first: it writes the output, which is the one part that cannot be shared out."""
-    if sys.platform == "linux":  # where a thread has a priority of its own
-        me = threading.get_native_id()
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, me, os.getpriority(os.PRIO_PROCESS, me) + 5)
-
-
 def run(fn: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Iterator[R]:
-    """`map`, on threads, in order. At most one item more than there are threads is held."""
+    """`map`, on threads, in order. At most two items more than there are threads are held, so that no thread waits while
+    a result is taken."""
     threads = threads or cores()
-    with ThreadPoolExecutor(threads, thread_name_prefix="prefdata", initializer=_step_back) as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="prefdata") as pool:
         waiting: deque[Future[R]] = deque()
         try:
             for item in items:
                 waiting.append(pool.submit(fn, item))
-                if len(waiting) > threads:
+                if len(waiting) > threads + 1:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
