@@ -139,13 +139,9 @@ def _to_kind(df: pl.DataFrame, emits: str, to: str, o: ConvertOptions) -> pl.Dat
 
 def _checked(df: pl.DataFrame, kind: str) -> pl.DataFrame:
     live = df["fate"].is_null().to_numpy()
-    body = df.select(pl.exclude("fate", "_row", "at"))
-    if not live.all():
-        body = body.filter(pl.Series(live))
-    at = np.flatnonzero(live)
     found: dict[int, tuple[str, str, str]] = {}
-    for p in problems(body, kind):
-        found.setdefault(int(at[p.row]), (p.code, p.message, p.field))
+    for p in problems(df.select(pl.exclude("fate", "_row", "at")), kind, live):
+        found.setdefault(p.row, (p.code, p.message, p.field))
     if not found:
         return df
     rows = list(found)

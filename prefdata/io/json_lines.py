@@ -16,7 +16,6 @@ from prefdata.io.plan import MAX_LINE
 from prefdata.io.positions import bits_of, next_of, places
 from prefdata.io.widen import sample, widened
 
-BLOCK = 4 * 1024 * 1024
 NEWLINE, OPEN, CLOSE, RETURN = b"\n{}\r"
 _SUSPECT = np.isin(np.arange(256), list(b" \t\rn{"))
 _MORE = re.compile(rb"[ \t\r]*(?:null|\{)")
@@ -78,19 +77,16 @@ def _finite(values: Any) -> bool:
 
 
 def _parse(data: bytes | memoryview, schema: pa.Schema) -> pa.Table | None:
-    for block in (BLOCK, len(data) + 1):
-        try:
-            table = pj.read_json(
-                pa.BufferReader(data),
-                read_options=pj.ReadOptions(block_size=block, use_threads=False),
-                parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
-            )
-            table.validate(full=True)  # the reader itself lets bytes through that are not UTF-8
-            return table
-        except pa.ArrowInvalid as e:
-            if "straddling" not in str(e):
-                return None
-    return None
+    try:
+        table = pj.read_json(
+            pa.BufferReader(data),
+            read_options=pj.ReadOptions(block_size=len(data) + 1, use_threads=False),  # one block: texts stay where they are
+            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+        )
+        table.validate(full=True)  # the reader itself lets bytes through that are not UTF-8
+        return table
+    except pa.ArrowInvalid:
+        return None
 
 
 def arrow_type(dtype: pl.DataType) -> pa.DataType:

@@ -66,7 +66,22 @@ def record_id(record: Record) -> str:
 
 def flat_texts(texts: pl.Series) -> tuple[Any, Any]:
     """All texts in one buffer, and where they begin and end (int64). Null is as empty."""
-    return _flat(texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
+    texts = texts.rechunk()
+    return _in_place(texts) or _flat(texts.to_arrow(compat_level=pl.CompatLevel.oldest()))
+
+
+def _in_place(texts: pl.Series) -> tuple[Any, Any] | None:
+    """The same without a copy, where the texts already lie one behind the other, as a reader leaves them. A view of a text is its length,
+    4 bytes, the buffer and the place in it; texts of up to 12 bytes lie in the view itself."""
+    if texts.null_count() or not len(texts):
+        return None
+    array = texts.to_arrow(compat_level=pl.CompatLevel.newest())
+    _, views, *data = array.buffers()
+    sizes, _, _, places = np.frombuffer(views, "<i4").reshape(-1, 4)[array.offset : array.offset + len(array)].T
+    bounds = np.append(places, places[-1] + sizes[-1]).astype(np.int64)
+    if len(data) != 1 or sizes.min() <= 12 or (np.diff(bounds) != sizes).any():
+        return None
+    return data[0].slice(bounds[0], bounds[-1] - bounds[0]), bounds - bounds[0]
 
 
 def _flat(array: Any) -> tuple[Any, Any]:
