@@ -169,8 +169,8 @@ def _turn_suspects(turns: pl.Series, ends_with_user: bool) -> Mask:
     fine = [content.str.len_bytes() <= MAX_CONTENT_BYTES, *(pl.col(c).is_null() for c in flat.columns[2:])]
     roles = {r: role == r for r in ("user", "assistant", "system")}
     # one select: each call on a column costs more than the work on a small shard
-    plain = ((content >= "!") & (content < "\x7f")) | ((content >= " !") & (content < " \x7f"))
-    flags = flat.select(fine=pl.all_horizontal(fine), plain=plain, **roles)
+    begins = ((content >= "!") & (content < "\x7f")) | ((content >= " !") & (content < " \x7f"))
+    flags = flat.select(fine=pl.all_horizontal(fine), plain=begins, **roles)
     fine_, plain, is_user, is_assistant, is_system = map(_true, flags)
     fine_ = fine_ & _solid(flat["content"], plain)
     nonempty = lengths > 0
