@@ -160,19 +160,19 @@ def _settle(records: pl.DataFrame, n: int, source: Source) -> tuple[Counts, list
     fates = records.select("_row", "fate")
     if isinstance(fates.schema["_row"], pl.List):
         fates = fates.explode("_row", empty_as_null=False, keep_nulls=False)
-    if fates["fate"].null_count() == n == fates.height:  # the plain case: one good record per row
-        counts.kept = n
-        return counts, []
-    if fates.height == n and np.array_equal(fates["_row"].to_numpy(), np.arange(n)):  # one draft per row, in order
-        rows = fates.with_columns(kept=pl.col("fate").is_null())
+    if fates.height == n and np.array_equal(fates["_row"].to_numpy(), np.arange(n)):  # the plain case: one draft per row, in order
+        at = fates["fate"].is_not_null().arg_true()
+        lost = list(zip(at.to_list(), fates["fate"].gather(at).to_list(), strict=True))
     else:
         rows = fates.group_by("_row").agg(kept=pl.col("fate").is_null().any(), fate=pl.col("fate").drop_nulls().first()).sort("_row")
-    if rows.height != n:
-        raise AccountError(f"source {source.name}: {n} rows went in and {rows.height} came out; nothing was written. Please report this")
-    kept = rows.filter("kept")["_row"]
-    counts.kept = len(kept)
-    counts.skipped.update(fates.filter(pl.col("fate").is_not_null() & pl.col("_row").is_in(kept.implode()))["fate"].to_list())
-    lost = [(int(row), code) for row, code in rows.filter(~pl.col("kept")).select("_row", "fate").iter_rows()]
+        if rows.height != n:
+            raise AccountError(
+                f"source {source.name}: {n} rows went in and {rows.height} came out; nothing was written. Please report this"
+            )
+        kept = rows.filter("kept")["_row"]
+        counts.skipped.update(fates.filter(pl.col("fate").is_not_null() & pl.col("_row").is_in(kept.implode()))["fate"].to_list())
+        lost = [(int(row), code) for row, code in rows.filter(~pl.col("kept")).select("_row", "fate").iter_rows()]
+    counts.kept = n - len(lost)
     drops = {**DROPS, **{d.code: d.reason for d in source.defects if d.action == "drop"}}
     counts.dropped = Counter(code for _, code in lost if code in drops)
     rejected = [(row, code) for row, code in lost if code not in drops]
