@@ -1,5 +1,5 @@
-"""Imported first by every way that runs in prefdata's environment: the process keeps its memory, as the `prefdata` command's does."""
+"""Imported first by every way that runs in prefdata's environment: the process is set up as that of the `prefdata` command."""
 
-from prefdata.cli.memory import keep_memory
+from prefdata.cli import bulk
 
-keep_memory()
+bulk.set_up()

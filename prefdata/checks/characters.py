@@ -11,12 +11,10 @@ import polars as pl
 from prefdata.checks.rule import Rule
 from prefdata.checks.screens import blocks_of, hits, says, sift, where
 from prefdata.checks.view import Hits, Ints, Turns, View
+from prefdata.io.positions import places, words
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{FFFD}]"
 """Control characters other than tab and line ends, and U+FFFD, which a decoder leaves where it failed."""
-
-CHUNK = 1 << 18
-"""Bytes that are compared at a time: few enough to stay in the processor's cache."""
 
 
 def control_character(v: View) -> list[Hits]:
@@ -31,15 +29,10 @@ def control_character(v: View) -> list[Hits]:
 def _below_space(turns: Turns) -> Ints:
     """Turns with a character below the space other than tab and line ends; a regex for so many characters would be ten times slower."""
     blocks = blocks_of(turns)
-    found = [np.empty(0, dtype=np.int64)]
-    for start in range(0, len(blocks.bytes), CHUNK):
-        chunk = blocks.bytes[start : start + CHUNK]
-        low = chunk < 32
-        low &= chunk != 10
-        if low.any():
-            at = np.flatnonzero(low)
-            found.append(at[(chunk[at] != 9) & (chunk[at] != 13)] + start)
-    return np.unique(np.searchsorted(blocks.offsets, np.concatenate(found), side="right") - 1)
+    bytes_ = pl.Series(blocks.bytes)
+    at = places(words(bytes_ < 32) & ~words(bytes_ == 10))
+    at = at[(blocks.bytes[at] != 9) & (blocks.bytes[at] != 13)]
+    return np.unique(np.searchsorted(blocks.offsets, at, side="right") - 1)
 
 
 RTL = r"[\p{Arabic}\p{Hebrew}\p{Syriac}\p{Thaana}\p{Nko}]"
@@ -117,8 +110,7 @@ UNUSUAL = (
 def _beyond_latin(turns: Turns) -> Ints:
     """Turns with a character from U+0300 on that is no dash, quote or dot of U+2010 to U+203F: all others are in NFC."""
     blocks = blocks_of(turns)
-    parts = [np.flatnonzero(blocks.bytes[i : i + CHUNK] >= 0xCC) + i for i in range(0, len(blocks.bytes), CHUNK)]
-    at = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+    at = places(words(pl.Series(blocks.bytes) >= 0xCC))
     two, three = blocks.bytes[np.minimum(at + 1, len(blocks.bytes) - 1)], blocks.bytes[np.minimum(at + 2, len(blocks.bytes) - 1)]
     at = at[(blocks.bytes[at] != 0xE2) | (two != 0x80) | (three < 0x90)]
     return np.unique(np.searchsorted(blocks.offsets, at, side="right") - 1)

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import typer
 
-from prefdata.cli.memory import BULK, keep_memory
+from prefdata.cli import bulk
 
 COMMANDS = {
     "convert": "Turn raw sources into validated pair, binary or listwise records.",
@@ -51,8 +51,8 @@ def build(argv: list[str]) -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback()(_root)
     called = next((a for a in argv if not a.startswith("-")), None)
-    if called in BULK:
-        keep_memory()
+    if called in bulk.COMMANDS:
+        bulk.set_up()
     for name, line in COMMANDS.items():
         if name == called:
             module = import_module(f"prefdata.cli.{name.replace('-', '_')}_")

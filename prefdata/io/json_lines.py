@@ -16,6 +16,7 @@ from prefdata.io.plan import MAX_LINE
 from prefdata.io.positions import bits_of, next_of, places
 from prefdata.io.widen import sample, widened
 
+BLOCK = 2 * 1024 * 1024
 NEWLINE, OPEN, CLOSE, RETURN = b"\n{}\r"
 _SUSPECT = np.isin(np.arange(256), list(b" \t\rn{"))
 _MORE = re.compile(rb"[ \t\r]*(?:null|\{)")
@@ -50,6 +51,8 @@ def _more_behind(data: bytes | memoryview, a: Any, behind: Any) -> bool:
 
 def read_fast(data: bytes | memoryview, layout: Layout, starts: Any) -> pl.DataFrame | None:
     """The layout's columns of every line, or None. Fields that the layout does not name are read as strictly, and left out."""
+    if not _is_utf8(data):
+        return None
     schema = pa.schema([(k, arrow_type(v)) for k, v in layout.dtypes.items()])
     seen = pa.schema([f for f in schema if f.name in layout.present])  # empty columns cost time; rows with other fields do not fit
     table = None if layout.extras else _parse(data, seen)
@@ -76,17 +79,31 @@ def _finite(values: Any) -> bool:
     return True
 
 
-def _parse(data: bytes | memoryview, schema: pa.Schema) -> pa.Table | None:
+def _is_utf8(data: bytes | memoryview) -> bool:
+    """The reader lets bytes through that are not UTF-8; what it makes of escapes is UTF-8. So one look at the whole is enough."""
+    ends = pa.py_buffer(np.array([0, len(data)], np.int32))
     try:
-        table = pj.read_json(
-            pa.BufferReader(data),
-            read_options=pj.ReadOptions(block_size=len(data) + 1, use_threads=False),  # one block: texts stay where they are
-            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
-        )
-        table.validate(full=True)  # the reader itself lets bytes through that are not UTF-8
-        return table
+        pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(data)]).validate(full=True)
     except pa.ArrowInvalid:
-        return None
+        return False
+    return True
+
+
+def _parse(data: bytes | memoryview, schema: pa.Schema) -> pa.Table | None:
+    flat = not any(map(pa.types.is_nested, schema.types))
+    for block in (len(data) + 1,) if flat else (BLOCK, len(data) + 1):  # flat texts stay where they are, which saves a copy later
+        try:
+            table = pj.read_json(
+                pa.BufferReader(data),
+                read_options=pj.ReadOptions(block_size=block, use_threads=False),
+                parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+            )
+            table.validate()
+            return table
+        except pa.ArrowInvalid as e:
+            if "straddling" not in str(e):
+                return None
+    return None
 
 
 def arrow_type(dtype: pl.DataType) -> pa.DataType:

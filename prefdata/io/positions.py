@@ -14,14 +14,19 @@ Words = Any
 
 def bits_of(text: Any, byte: int) -> Words:
     """Which bytes of `text` (an array of uint8) are `byte`."""
-    bits = (pl.Series(text) == byte).to_arrow()
-    found = np.frombuffer(bits.buffers()[1], np.uint8, -(-len(text) // 8), bits.offset // 8)
-    if len(text) % 64 == 0:
+    return words(pl.Series(text) == byte)
+
+
+def words(flags: pl.Series) -> Words:
+    """The bits of a series of booleans."""
+    bits, n = flags.to_arrow(), len(flags)
+    found = np.frombuffer(bits.buffers()[1] or b"", np.uint8, -(-n // 8), bits.offset // 8)
+    if n % 64 == 0:
         return found.view("<u8")
-    out = np.zeros(-(-len(text) // 64) * 8, np.uint8)
+    out = np.zeros(-(-n // 64) * 8, np.uint8)
     out[: len(found)] = found
-    if len(text) % 8:
-        out[len(found) - 1] &= (1 << len(text) % 8) - 1
+    if n % 8:
+        out[len(found) - 1] &= (1 << n % 8) - 1
     return out.view("<u8")
 
 

@@ -138,3 +138,17 @@ def test_python_and_command_line_write_the_same(tmp_path: Path) -> None:
     api.convert(str(tmp_path / "in.jsonl"), str(tmp_path / "b.parquet"), split="train")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     assert pl.read_parquet(tmp_path / "a.parquet")["split"].to_list() == ["train", "train"]
+
+
+def test_only_bulk_commands_change_their_process() -> None:
+    """The library leaves the garbage collector, the switch interval and the allocators of its host alone."""
+    probe = "import gc, os, sys\n{}\nprint(gc.get_threshold()[0], sys.getswitchinterval(), os.environ.get('MIMALLOC_PURGE_DELAY'))"
+    said = [
+        subprocess.run([sys.executable, "-c", probe.format(code)], capture_output=True, text=True).stdout.split()
+        for code in ("", "import prefdata.api", "from prefdata.cli.main import build; build(['list'])")
+    ]
+    assert said[0] == said[1] == said[2]
+    bulk = subprocess.run(
+        [sys.executable, "-c", probe.format("from prefdata.cli.main import build; build(['convert'])")], capture_output=True, text=True
+    )
+    assert bulk.stdout.split() == ["100000", "0.0005", "-1"]
