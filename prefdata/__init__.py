@@ -37,28 +37,10 @@ __all__ = [
     "validate",
 ]
 
-_API = (
-    "convert",
-    "eval_judge",
-    "eval_policy",
-    "eval_rm",
-    "export",
-    "generate",
-    "label",
-    "read",
-    "revise",
-    "run_recipe",
-    "sample",
-    "score",
-    "select",
-    "train_model",
-    "validate",
-)
-
 
 def __getattr__(name: str) -> Any:
     """The functions are imported when they are first used, so that `import prefdata` costs nothing."""
-    if name in _API:
+    if name in __all__:
         from prefdata import api
 
         return getattr(api, name)

@@ -1,4 +1,5 @@
-"""Imported first by every way that runs in prefdata's environment: the process is set up as that of the `prefdata` command."""
+"""Imported first by prefdata's ways and the floors: their process is set up as that of the `prefdata` command. Peers run as Python starts
+them."""
 
 from prefdata.cli import bulk
 

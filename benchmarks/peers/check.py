@@ -8,11 +8,10 @@ import sys
 import tempfile
 from typing import Any
 
-import as_command  # noqa: F401
 import child
-import pyarrow.parquet as pq
 
 import prefdata
+from prefdata.cli import bulk
 from prefdata.schema.records import Pair
 
 
@@ -32,6 +31,8 @@ def row_rules() -> dict[str, Any]:
 
 def from_parquet(path: str) -> int:
     """Parquet by pyarrow in batches, a model per row."""
+    import pyarrow.parquet as pq
+
     n = 0
     for batch in pq.ParquetFile(path).iter_batches(10_000):
         for row in batch.to_pylist():
@@ -55,6 +56,8 @@ def from_json(path: str) -> int:
 
 def load_modules(path: str) -> None:
     """Check one record, so that what is imported when it is used is imported before the clock starts, as for every way."""
+    import pyarrow.parquet as pq
+
     with tempfile.TemporaryDirectory() as folder:
         one = os.path.join(folder, "one" + os.path.splitext(path)[1])
         if path.endswith(".parquet"):
@@ -66,6 +69,8 @@ def load_modules(path: str) -> None:
 
 
 if __name__ == "__main__":
+    if {"how=rows", "how=default"} & {*sys.argv}:
+        bulk.set_up()  # as the command does; before polars and pyarrow are imported
     ROW_RULES = row_rules()
     load_modules(sys.argv[2])
     child.run(job, "prefdata", "polars", "pyarrow", "pydantic", "orjson")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import as_command  # noqa: F401
 import bare
 import child
 import datasets

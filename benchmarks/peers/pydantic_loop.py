@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import as_command  # noqa: F401
 import bare
 import child
 import orjson

@@ -13,7 +13,7 @@ import pyarrow.json as pj
 
 from prefdata.io.columns import Layout, conform
 from prefdata.io.plan import MAX_LINE
-from prefdata.io.positions import bits_of, next_of, places
+from prefdata.io.positions import bits_of, filled, next_of, places
 from prefdata.io.widen import sample, widened
 
 BLOCK = 2 * 1024 * 1024
@@ -29,9 +29,10 @@ def line_starts(data: bytes | memoryview) -> Any:
     if len(data) > MAX_LINE or data[:1] != b"{":
         return None
     a = np.frombuffer(data, np.uint8)
-    newline = bits_of(a, NEWLINE)
+    newline, close = bits_of(a, NEWLINE), bits_of(a, CLOSE)
     starts = places(newline) + 1
-    behind = places(bits_of(a, CLOSE) & ~next_of(newline)) + 1
+    at = filled(close)
+    behind = places(close[at] & ~next_of(newline, at), at) + 1
     if len(starts) and starts[-1] == len(a):
         starts = starts[:-1]
     ends = np.append(starts - 2, len(a) - 1 - (data[-1:] == b"\n"))

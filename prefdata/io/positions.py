@@ -10,6 +10,8 @@ import polars as pl
 
 Words = Any
 """One-dimensional numpy array of uint64; bit i of word w stands for byte 64 w + i. Bits behind the text are 0."""
+Ints = Any
+"""One-dimensional numpy array of int64."""
 
 
 def bits_of(text: Any, byte: int) -> Words:
@@ -30,20 +32,27 @@ def words(flags: pl.Series) -> Words:
     return out.view("<u8")
 
 
-def next_of(words: Words) -> Words:
-    """The bits of the bytes one further on."""
-    out = words >> np.uint64(1)
-    out[:-1] |= words[1:] << np.uint64(63)
-    return out
+def filled(bits: Words) -> Ints:
+    """The numbers of the words with a bit."""
+    return np.flatnonzero(bits != 0)
 
 
-def places(words: Words) -> Any:
-    """The positions (int64, ascending) of the bits that are set."""
-    at = np.flatnonzero(words != 0)
-    words, at, found = words[at], at << 6, []
+def next_of(bits: Words, at: Ints) -> Words:
+    """The words `at`, with the bits of the bytes one further on."""
+    behind = np.where(at + 1 < len(bits), bits[np.minimum(at + 1, len(bits) - 1)], np.uint64(0)) if len(bits) else bits
+    return bits[at] >> np.uint64(1) | behind << np.uint64(63)
+
+
+def places(bits: Words, at: Ints | None = None) -> Ints:
+    """The positions (ascending) of the bits that are set, in all words or in those with the numbers `at`."""
+    if at is None:
+        at = filled(bits)
+        bits = bits[at]
+    at, found = at << 6, []
     while len(at):  # the lowest bit of each word; few words have a second one
-        rest = words & (words - np.uint64(1))
-        found.append(at + np.bitwise_count((words ^ rest) - np.uint64(1)))
+        rest = bits & (bits - np.uint64(1))
+        here = np.flatnonzero(bits)
+        found.append(at[here] + np.bitwise_count((bits ^ rest)[here] - np.uint64(1)))
         more = np.flatnonzero(rest)
-        words, at = rest[more], at[more]
+        bits, at = rest[more], at[more]
     return found[0] if len(found) == 1 else np.sort(np.concatenate([at, *found]))

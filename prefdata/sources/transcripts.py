@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from prefdata.io.positions import bits_of, next_of, places
+from prefdata.io.positions import bits_of, filled, next_of, places
 from prefdata.schema.dtypes import TURNS
 from prefdata.schema.ids import flat_texts, relist
 from prefdata.sources.build import assistant
@@ -48,7 +48,8 @@ def marks(texts: pl.Series) -> Marks:
     """Find all markers."""
     data, offsets = flat_texts(texts)
     breaks = bits_of(np.frombuffer(data, np.uint8), ord("\n"))
-    at = places(breaks & next_of(breaks))  # blank lines
+    some = filled(breaks)
+    at = places(breaks[some] & next_of(breaks, some), some)  # blank lines
     human, assistant = _opens(data, at, HUMAN), _opens(data, at, ASSISTANT)
     begin = at[human | assistant]
     is_user = human[human | assistant]

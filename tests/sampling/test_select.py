@@ -169,6 +169,12 @@ def test_scores_of_an_annotator(run: Run) -> None:
     assert "other/help, rm, rm/help" in result.warnings[0]
 
 
+def test_candidates_without_any_score_say_what_to_do(run: Run) -> None:
+    _, result = run([listed("Q", candidate("a"), candidate("b"))])
+    assert result.counts["dropped"] == {"unscored": 1}
+    assert "prefdata score" in result.warnings[0]
+
+
 def test_scores_that_nobody_can_calculate_with(run: Run) -> None:
     """1e308 - -1e308 is infinite, and no record may say so."""
     for control in ("none", "z-score"):
