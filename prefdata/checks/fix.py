@@ -65,12 +65,8 @@ class FixResult:
 
     def lines(self) -> list[str]:
         """The account in words."""
-        c = self.counts
-        dropped, rejected = sum(c["dropped"].values()), sum(c["rejected"].values())
-        out = [f"{self.out}: {c['kept']:,} {self.kind} records"]
-        out.append(f"  rows: read {c['read']:,} = kept {c['kept']:,} + dropped {dropped:,} + rejected {rejected:,}")
-        for what in ("dropped", "rejected"):
-            out += [f"    {what} {n:,}: {code}" for code, n in c[what].items()]
+        out = [f"{self.out}: {self.counts['kept']:,} {self.kind} records"]
+        out += account.row_lines(self.counts, str, str)
         out += [f"    repaired {n:,}: {code}" for code, n in self.fixed.items()]
         return [*out, f"  rejected rows are in {self.rejects}"] if self.rejects else out
 

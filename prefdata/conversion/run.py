@@ -16,7 +16,6 @@ from prefdata.errors import UsageError
 from prefdata.io import account
 from prefdata.io.open import opened
 from prefdata.io.write import file_format
-from prefdata.schema.valid import NAMES
 from prefdata.version import __version__
 
 Progress = Callable[[int, int, int], None]
@@ -47,17 +46,13 @@ class ConvertResult:
 
     def lines(self) -> list[str]:
         """The account in words."""
-        c = self.counts
         done = ", up to date, nothing was done (--force converts again)" if self.up_to_date else ""
         out = [f"{self.out}: {self.records['written']:,} {self.kind} records{done}"]
         for i in self.inputs:
             out.append(f"  {i['path']}: {i['source']} ({i['why']})")
             if i["ignored_columns"]:
                 out.append(f"    columns not used: {', '.join(i['ignored_columns'])}")
-        dropped, rejected = sum(c["dropped"].values()), sum(c["rejected"].values())
-        out.append(f"  rows: read {c['read']:,} = kept {c['kept']:,} + dropped {dropped:,} + rejected {rejected:,}")
-        for what in ("dropped", "rejected"):
-            out += [f"    {what} {n:,}: {code}{f' {NAMES[code]}' if code in NAMES else ''}" for code, n in c[what].items()]
+        out += account.row_lines(self.counts)
         out += [f"  records left out of kept rows: {n:,} {code}" for code, n in self.records["skipped"].items()]
         if self.rejects:
             out.append(f"  rejected rows are in {self.rejects}")

@@ -7,9 +7,9 @@ from typing import Any
 
 from prefdata.evaluate.policy_words import parts_rows, rows
 from prefdata.evaluate.rm_table import Row, percent, share
+from prefdata.io.account import named
 from prefdata.judges.result import money
 from prefdata.sampling.answers import words as dropped_words
-from prefdata.schema.valid import NAMES
 
 
 @dataclass
@@ -84,7 +84,7 @@ class EvalPolicyResult:
         dropped, rejected = sum(c["dropped"].values()), sum(c["rejected"].values())
         out = [f"prompts: read {c['read']:,} = kept {c['kept']:,} + dropped {dropped:,} + rejected {rejected:,}; intervals hold 95 %"]
         out += [f"  dropped {n:,}: {code}, {dropped_words(code)}" for code, n in c["dropped"].items()]
-        out += [f"  rejected {n:,}: {code}{f' {NAMES[code]}' if code in NAMES else ''}" for code, n in c["rejected"].items()]
+        out += [f"  rejected {n:,}: {named(code)}" for code, n in c["rejected"].items()]
         for name, a in self.answers.items():
             out += [f"  {name}: {n:,} answers are none: {code}, {dropped_words(code)}" for code, n in a["dropped"].items()]
         out += [f"spent in all: {money(self.spent)}"] if self.spent.get("calls") else []

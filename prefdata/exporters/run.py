@@ -69,14 +69,10 @@ class ExportResult:
 
     def lines(self) -> list[str]:
         """The account in words."""
-        c = self.counts
-        dropped, rejected = sum(c["dropped"].values()), sum(c["rejected"].values())
-        out = [f"{self.out}: {c['kept']:,} rows for {self.target} ({self.form})"]
+        out = [f"{self.out}: {self.counts['kept']:,} rows for {self.target} ({self.form})"]
         out += [f"  {f['path']}: {f['rows']:,} rows" for f in self.files if f["rows"]]
-        out.append(f"  rows: read {c['read']:,} = kept {c['kept']:,} + dropped {dropped:,} + rejected {rejected:,}")
         reasons = {**REASONS, **load(self.target).reasons}
-        out += [f"    dropped {n:,}: {code}, {reasons.get(code, code)}" for code, n in c["dropped"].items()]
-        out += [f"    rejected {n:,}: {code}" for code, n in c["rejected"].items()]
+        out += account.row_lines(self.counts, lambda code: f"{code}, {reasons.get(code, code)}", str)
         out += [f"  {n:,} written rows lost their {what}, for which the target has no place" for what, n in self.lost.items()]
         out += [f"  warning: {w}" for w in self.warnings]
         out += [f"  note: {n}" for n in self.notes]

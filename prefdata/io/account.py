@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ import orjson
 
 from prefdata.errors import AccountError
 from prefdata.io.write import replacing
+from prefdata.schema.valid import NAMES
 
 
 @dataclass
@@ -51,6 +53,19 @@ class Counts:
     @property
     def records(self) -> dict[str, Any]:
         return {"written": self.written, "skipped": dict(sorted(self.skipped.items()))}
+
+
+def named(code: str) -> str:
+    """A code, with the name of its rule where it is one of the models'."""
+    return f"{code} {NAMES[code]}" if code in NAMES else code
+
+
+def row_lines(counts: dict[str, Any], dropped: Callable[[str], str] = named, rejected: Callable[[str], str] = named) -> list[str]:
+    """Counts (`Counts.as_dict`) in words: the balance, and a line for every reason. `dropped` and `rejected` say what a code means."""
+    sums = {what: sum(counts[what].values()) for what in ("dropped", "rejected")}
+    out = [f"  rows: read {counts['read']:,} = kept {counts['kept']:,} + dropped {sums['dropped']:,} + rejected {sums['rejected']:,}"]
+    out += [f"    dropped {n:,}: {dropped(code)}" for code, n in counts["dropped"].items()]
+    return out + [f"    rejected {n:,}: {rejected(code)}" for code, n in counts["rejected"].items()]
 
 
 def sha256_of(path: str) -> str:

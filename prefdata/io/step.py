@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -24,9 +25,14 @@ SIDES = ("rejects", "dropped")
 """Files beside an output, `OUT.rejects.jsonl` and so on: rows that could not be used, and records that gave nothing, with the reason."""
 
 
+def beside(out: str, name: str) -> str:
+    """The path of a file or folder beside an output. Beside stdout (-) it is called `prefdata.NAME`, in the working folder."""
+    return f"{'prefdata' if out == '-' else out}.{name}"
+
+
 def side(out: str, name: str) -> str:
-    """The path of a file beside an output. Beside stdout (-) it is called `prefdata.NAME.jsonl`, in the working folder."""
-    return f"{'prefdata' if out == '-' else out}.{name}.jsonl"
+    """The path of a side file."""
+    return beside(out, f"{name}.jsonl")
 
 
 def check_paths(out: str, inputs: Sequence[str], also: Sequence[str] = (), sides: Sequence[str] = SIDES) -> str:
@@ -108,13 +114,19 @@ def line(row: dict[str, Any]) -> bytes:
     return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def described(files: Sequence[Input], hashes: Sequence[str]) -> list[dict[str, Any]]:
-    """The inputs as manifests have them."""
-    return [{"path": f.name, "bytes": f.size, "sha256": h} for f, h in zip(files, hashes, strict=True)]
+@contextmanager
+def described(files: Sequence[Input]) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """A function that gives the inputs as manifests have them, for the end of the block: meanwhile another thread hashes them."""
+    with ThreadPoolExecutor(1) as thread:
+        hashes = thread.submit(lambda: [account.sha256_of(f.path) for f in files])
+        yield lambda: [{"path": f.name, "bytes": f.size, "sha256": h} for f, h in zip(files, hashes.result(), strict=True)]
 
 
 def manifest(command: str, known: dict[str, Any], inputs: list[dict[str, Any]], written: Written, **more: Any) -> dict[str, Any]:
-    """The manifest of an output. `known`: everything that the output depends on besides the inputs (options, seeds, models' hashes)."""
+    """The manifest of an output. `known`: everything that the output depends on besides the inputs (options, seeds, models' hashes).
+
+    The paths of side files stand under their names, unless `more` has something else there.
+    """
     return {
         "command": command,
         "version": __version__,
@@ -128,8 +140,13 @@ def manifest(command: str, known: dict[str, Any], inputs: list[dict[str, Any]], 
     }
 
 
-def up_to_date(out: str, command: str, known: dict[str, Any], files: Sequence[Input]) -> dict[str, Any] | None:
-    """The manifest, if it was written for the same work on the same bytes, nothing is missing, and the output is as it was."""
+def up_to_date(
+    out: str, command: str, known: dict[str, Any], files: Sequence[Input], sides: Sequence[str] = SIDES
+) -> dict[str, Any] | None:
+    """The manifest, if it was written for the same work on the same bytes, nothing is missing, and the output is as it was.
+
+    `sides`: where the manifest has the paths of side files.
+    """
     found = account.read_manifest(out) if out != "-" else None
     if found is None or found.get("command") != command or found.get("version") != __version__:
         return None
@@ -141,7 +158,7 @@ def up_to_date(out: str, command: str, known: dict[str, Any], files: Sequence[In
         return None
     if [i["sha256"] for i in found["inputs"]] != [account.sha256_of(f.path) for f in files]:
         return None
-    return None if any(found.get(n) and not os.path.exists(found[n]) for n in SIDES) else found
+    return None if any(found.get(n) and not os.path.exists(found[n]) for n in sides) else found
 
 
 def folder_hash(folder: str) -> str:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from prefdata.io import account
+from prefdata.io import account, step
 from prefdata.io.sniff import Input
 from prefdata.judges import constitution as constitutions
 from prefdata.judges.ask import Job
@@ -47,10 +47,6 @@ def _folder(folder: str) -> str:
     return digest.hexdigest()
 
 
-def described(files: Sequence[Input], hashes: Sequence[str]) -> list[dict[str, Any]]:
-    return [{"path": f.name, "bytes": f.size, "sha256": h} for f, h in zip(files, hashes, strict=True)]
-
-
 def manifest(result: LabelResult, known: dict[str, Any], seed: int) -> dict[str, Any]:
     """`known` are the settings."""
     return {
@@ -80,21 +76,8 @@ def manifest(result: LabelResult, known: dict[str, Any], seed: int) -> dict[str,
 
 def up_to_date(out: str, known: dict[str, Any], files: Sequence[Input], gold: Sequence[Input]) -> LabelResult | None:
     """What the manifest says, if it was written for the same work, nothing is missing and the output is as it was."""
-    found = account.read_manifest(out)
-    if found is None or found.get("command") != "label" or found.get("version") != __version__:
-        return None
-    if any(found.get(k) != v for k, v in known.items()):
-        return None
-    if [(i["path"], i["bytes"]) for i in found["inputs"]] != [(f.name, f.size) for f in files]:
-        return None
-    if found["output"]["sha256"] != account.sha256_of(out):
-        return None
-    if [i["sha256"] for i in found["inputs"]] != [account.sha256_of(f.path) for f in files]:
-        return None
-    if (found["gold"] or {}).get("sha256") != next((account.sha256_of(f.path) for f in gold), None):
-        return None
-    sides = [found[name] for name in ("rejects", "undecided", "disagreements")]
-    if any(path and not os.path.exists(path) for path in sides):
+    found = step.up_to_date(out, "label", known, files, sides=("rejects", "undecided", "disagreements"))
+    if found is None or (found["gold"] or {}).get("sha256") != next((account.sha256_of(f.path) for f in gold), None):
         return None
     names = (
         "counts",

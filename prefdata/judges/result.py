@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from prefdata.io.account import row_lines
 from prefdata.judges.ask import NO_REPLY
 from prefdata.judges.decide import REASONS
 from prefdata.judges.gate import words
 from prefdata.llm.stats import Stats
-from prefdata.schema.valid import NAMES
 
 
 @dataclass
@@ -53,13 +53,9 @@ class LabelResult:
 
     def lines(self) -> list[str]:
         """The account in words."""
-        c = self.counts
         done = ", up to date, nothing was done (--force labels again)" if self.up_to_date else ""
         out = [f"{self.out}: {self.records['written']:,} {self.kind} records{done}"]
-        dropped, rejected = sum(c["dropped"].values()), sum(c["rejected"].values())
-        out.append(f"  rows: read {c['read']:,} = kept {c['kept']:,} + dropped {dropped:,} + rejected {rejected:,}")
-        out += [f"    dropped {n:,}: {reason(code)}" for code, n in c["dropped"].items()]
-        out += [f"    rejected {n:,}: {code}{f' {NAMES[code]}' if code in NAMES else ''}" for code, n in c["rejected"].items()]
+        out += row_lines(self.counts, reason)
         out += [f"  comparisons without a pair, of records that give others: {n:,} {code}" for code, n in self.records["skipped"].items()]
         out += [f"  {words(self.gold)}"] if self.gold else []
         out += report_lines(self.report)

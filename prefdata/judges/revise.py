@@ -7,31 +7,23 @@ written from the journal alone.
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefdata.errors import BudgetError, ProviderError, UsageError
-from prefdata.io import account
-from prefdata.io.account import Counts
+from prefdata.io import account, step
 from prefdata.io.journal import Journal
 from prefdata.io.open import opened
-from prefdata.io.rejects import RejectsFile
 from prefdata.io.sniff import Input
-from prefdata.io.write import Writer, encode, file_format, replacing
-from prefdata.judges.constitution import load, only
-from prefdata.judges.manifest import described
+from prefdata.judges.constitution import as_manifest, load, only
 from prefdata.judges.prompts import Prompts, prompts_of
 from prefdata.judges.records import Part
 from prefdata.judges.result import of_run
-from prefdata.judges.revise_manifest import manifest, settings, up_to_date
 from prefdata.judges.revise_options import ReviseOptions
-from prefdata.judges.revise_paths import Paths
-from prefdata.judges.revise_plan import reviser
+from prefdata.judges.revise_plan import Reviser, reviser
 from prefdata.judges.revise_result import ReviseResult, served_warnings
 from prefdata.judges.revise_rows import KIND
 from prefdata.judges.revised import Shards, Tally
@@ -40,9 +32,17 @@ from prefdata.llm.batch import Exported, Imported, Make, export_batch, import_ba
 from prefdata.llm.client import Pool, Stats, ask_all, pool_of
 from prefdata.llm.endpoints import address, authorization
 from prefdata.llm.estimate import Estimate, estimate
+from prefdata.llm.options import ClientOptions
+from prefdata.llm.run_journal import run_journal
 
 Done = ReviseResult | Estimate | Exported | Imported
 """The account of a run; of a dry run the estimate, of --batch what was exported or imported."""
+FREE = {*ClientOptions.model_fields, "constitution", "force"} - {"provider"}
+"""Options that the output does not depend on, and those that `by` and `constitution` say in full."""
+SIDES = ("rejects", "undecided", "steps")
+"""Files beside the output. The manifest has the last one as `all_steps`: its `steps` are numbers."""
+KEPT = ("steps", "principles", "cost", "served", "run", "warnings", "all_steps", "journal", "seconds")
+"""Fields of a result that stand in the manifest under their own names."""
 
 
 def revise(data: Sequence[str] | str, out: str, options: ReviseOptions, progress: Progress | None = None) -> Done:
@@ -55,37 +55,33 @@ def revise(data: Sequence[str] | str, out: str, options: ReviseOptions, progress
     Raises UsageError and InputError, ProviderError and BudgetError (replies so far are in the journal). Then `out` is as it was before.
     """
     names = [data] if isinstance(data, str) else list(data)
-    paths = Paths.of(out, options.journal)
+    place = options.journal or step.beside(out, "journal")
     started = time.monotonic()
     with ExitStack() as stack:
-        form = file_format(out)
         files = stack.enter_context(opened(names))
-        paths.check([f.path for f in files])
+        form = step.check_paths(out, [f.path for f in files], [place], SIDES)
         run = _checked(files, options)
         if options.dry_run:
-            return _estimated(run, paths)
-        known = settings(run.shards.by)
-        if out != "-" and not options.force and options.batch is None:
-            done = up_to_date(out, known, files)
+            return _estimated(run, place)
+        known = _known(run.shards.by)
+        if not options.force and options.batch is None:
+            done = _up_to_date(out, known, files)
             if done is not None:
                 return done
-        beside = stack.enter_context(ThreadPoolExecutor(1))
-        hashes = beside.submit(lambda: [account.sha256_of(f.path) for f in files])
-        journal = stack.enter_context(Journal(paths.journal, write=not options.offline))
-        if not options.offline:
-            given = options.model_dump(mode="json", exclude_defaults=True)
-            journal.keep_run({"command": "revise", "data": names, "out": out, "options": given})
+        inputs = stack.enter_context(step.described(files))
+        journal = stack.enter_context(run_journal(place, "revise", names, out, options))
         if options.batch == "export":
-            return export_batch(run.makers(), journal, paths.batch, provider=options.provider)
+            return export_batch(run.makers(), journal, step.beside(out, "batch"), provider=options.provider)
         if options.batch == "import":
-            return import_batch(paths.batch, journal, price_in=options.price_in, price_out=options.price_out)
+            return import_batch(step.beside(out, "batch"), journal, price_in=options.price_in, price_out=options.price_out)
         if not options.offline:
             run.ask(journal, progress)
-        result = _written(run, paths, form, journal, progress)
-        result.inputs = described(files, hashes.result())
+        written, tally = _written(run, out, form, journal, progress)
+        result = _result(run, written, tally, journal)
+        result.inputs = inputs()
         result.seconds = round(time.monotonic() - started, 3)
         if out != "-":
-            account.write_manifest(out, manifest(result, known, options.seed))
+            account.write_manifest(out, _manifest(result, known, written, options.seed))
     return result
 
 
@@ -146,62 +142,70 @@ def _checked(files: list[Input], options: ReviseOptions) -> Run:
     return Run(files, prompts, Shards(by, prompts.columns), {"": pool})
 
 
-def _estimated(run: Run, paths: Paths) -> Estimate:
+def _estimated(run: Run, place: str) -> Estimate:
     """What it would send."""
     plans = (make() for make in run.makers())
-    if not os.path.exists(paths.journal):
+    if not os.path.exists(place):
         return estimate(plans, run.shards.by.options, None)
-    with Journal(paths.journal, write=False) as journal:
+    with Journal(place, write=False) as journal:
         return estimate(plans, run.shards.by.options, journal)
 
 
-def _written(run: Run, paths: Paths, form: str, journal: Journal, progress: Progress | None) -> ReviseResult:
-    """Write the output and the side files, which appear whole or not at all (stdout excepted)."""
-    by, out = run.shards.by, paths.out
-    o, tally, counts = by.options, Tally(), Counts()
-    with ExitStack() as stack:
-        rejects, undecided, steps = (stack.enter_context(RejectsFile(p)) for p in (paths.rejects, paths.undecided, paths.steps))
-        writer = None
-        append: Callable[[Any], Any]
-        if out != "-":
-            writer = Writer(stack.enter_context(replacing(out)), form, encode(run.shards.frame([]), form))
-            append = writer.append
-        else:
-            append = sys.stdout.buffer.write
-        try:
-            for part, bad in run.parts():
-                done = run.shards.part(part, journal, tally)
-                append(encode(done.out, form))
-                counts.add(done.counts)
-                rejects.write(bad)
-                undecided.write(done.undecided)
-                steps.write(done.steps)
-                if progress is not None:
-                    progress(run.seen("write"))
-            counts.check()
-        finally:
-            if writer is not None:
-                writer.close()
-        if out != "-" and os.path.exists(account.manifest_path(out)):
-            os.unlink(account.manifest_path(out))
-    if out == "-":  # else stdout may be a notebook's, which takes no bytes
-        sys.stdout.buffer.flush()
-    sides = ((paths.rejects, counts.rejected), (paths.undecided, counts.dropped), (paths.steps, tally.records))
-    rejected, lost, stepped = (path if there else None for path, there in sides)
-    paths.clear([p for p in (rejected, lost, stepped) if p is not None])
+def _written(run: Run, out: str, form: str, journal: Journal, progress: Progress | None) -> tuple[step.Written, Tally]:
+    """Write the output and its side files from the journal."""
+    tally = Tally()
+    with step.writing(out, form, run.shards.frame([]), SIDES) as written:
+        for part, bad in run.parts():
+            done = run.shards.part(part, journal, tally)
+            written.add(done.out, done.counts, rejects=bad, undecided=done.undecided, steps=done.steps)
+            if progress is not None:
+                progress(run.seen("write"))
+    return written, tally
+
+
+def _result(run: Run, written: step.Written, tally: Tally, journal: Journal) -> ReviseResult:
+    by = run.shards.by
+    o = by.options
     return ReviseResult(
-        out=out,
+        out=written.out,
         kind=KIND[o.emit],
-        counts=counts.as_dict(),
-        records=counts.records,
+        counts=written.counts.as_dict(),
+        records=written.counts.records,
         inputs=[],
         **tally.as_dict((o.price_in, o.price_out)),
         run=of_run([run.stats]),
         spent=journal.spent()._asdict(),
         warnings=served_warnings(by.model, tally.served),
-        rejects=rejected,
-        undecided=lost,
-        all_steps=stepped,
-        journal=paths.journal,
-        sha256=writer.sha256 if writer is not None else None,
+        rejects=written.sides.get("rejects"),
+        undecided=written.sides.get("undecided"),
+        all_steps=written.sides.get("steps"),
+        journal=journal.path,
+        sha256=written.sha256,
     )
+
+
+def _known(by: Reviser) -> dict[str, Any]:
+    """Everything that the revisions depend on besides the prompts."""
+    return {
+        "options": by.options.model_dump(mode="json", exclude=FREE, exclude_defaults=True),
+        "by": by.annotator,
+        "constitution": {k: v for k, v in as_manifest(by.constitution).items() if k != "comparison"},
+    }
+
+
+def _manifest(result: ReviseResult, known: dict[str, Any], written: step.Written, seed: int) -> dict[str, Any]:
+    spent = result.spent
+    more = {name: getattr(result, name) for name in KEPT}
+    more |= {"calls": spent["calls"], "tokens": {"in": spent["tokens_in"], "out": spent["tokens_out"]}, "money": spent["usd"]}
+    return step.manifest("revise", known, result.inputs, written, kind=result.kind, seed=seed, **more)
+
+
+def _up_to_date(out: str, known: dict[str, Any], files: Sequence[Input]) -> ReviseResult | None:
+    """The result that the manifest has, if nothing has changed and every reply came."""
+    found = step.up_to_date(out, "revise", known, files, sides=("rejects", "undecided", "all_steps"))
+    if found is None:
+        return None
+    spent = {"calls": found["calls"], "tokens_in": found["tokens"]["in"], "tokens_out": found["tokens"]["out"], "usd": found["money"]}
+    kept = {name: found[name] for name in (*KEPT, "kind", "counts", "records", "inputs", "rejects", "undecided")}
+    result = ReviseResult(out, **kept, spent=spent, sha256=found["output"]["sha256"])
+    return None if result.unanswered else replace(result, up_to_date=True)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from prefdata.io.account import row_lines
 from prefdata.judges.ask import NO_REPLY
 from prefdata.judges.result import money
 from prefdata.judges.revise_plan import REVISED
 from prefdata.judges.revised import words
-from prefdata.schema.valid import NAMES
 
 
 @dataclass
@@ -57,13 +57,9 @@ class ReviseResult:
 
     def lines(self) -> list[str]:
         """The account in words."""
-        c = self.counts
         done = ", up to date, nothing was done (--force revises again)" if self.up_to_date else ""
         out = [f"{self.out}: {self.records['written']:,} {self.kind} records{done}"]
-        dropped, rejected = sum(c["dropped"].values()), sum(c["rejected"].values())
-        out.append(f"  rows: read {c['read']:,} = kept {c['kept']:,} + dropped {dropped:,} + rejected {rejected:,}")
-        out += [f"    dropped {n:,}: {code}, {words(code)}" for code, n in c["dropped"].items()]
-        out += [f"    rejected {n:,}: {code}{f' {NAMES[code]}' if code in NAMES else ''}" for code, n in c["rejected"].items()]
+        out += row_lines(self.counts, lambda code: f"{code}, {words(code)}")
         good, all_ = self.steps.get(REVISED, 0), sum(self.steps.values())
         out.append(f"  rounds: {all_:,}, of which {good:,} gave a revision")
         out += [f"    {n:,} {code}, {words(code)}" for code, n in self.steps.items() if code != REVISED]

@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from prefdata.errors import PrefdataError, UsageError
-from prefdata.io import account
+from prefdata.io import account, step
 from prefdata.io.journal import Journal
 from prefdata.io.open import opened
 from prefdata.io.sniff import Input
@@ -25,7 +24,7 @@ from prefdata.judges.ask import Job, settled
 from prefdata.judges.gate import Gate, check
 from prefdata.judges.labelled import Labeller
 from prefdata.judges.live import Live
-from prefdata.judges.manifest import described, manifest, settings, up_to_date
+from prefdata.judges.manifest import manifest, settings, up_to_date
 from prefdata.judges.members import Panel, panel_of
 from prefdata.judges.options import LabelOptions
 from prefdata.judges.output import output
@@ -37,6 +36,7 @@ from prefdata.judges.work import Progress, Work
 from prefdata.llm.batch import Exported, Imported, export_batch, import_batch
 from prefdata.llm.endpoints import address, authorization
 from prefdata.llm.estimate import Estimate, estimate
+from prefdata.llm.run_journal import run_journal
 
 T = TypeVar("T")
 Done = LabelResult | Estimate | Exported | Imported
@@ -65,15 +65,14 @@ def label(data: Sequence[str] | str, out: str, options: LabelOptions | None = No
             done = up_to_date(out, known, run.files, run.gold_files)
             if done is not None:
                 return done
-        beside = stack.enter_context(ThreadPoolExecutor(1))
-        hashes = beside.submit(lambda: [account.sha256_of(f.path) for f in (*run.files, *run.gold_files)])
+        inputs = stack.enter_context(step.described([*run.files, *run.gold_files]))
         journal = _journal(run, paths, names, stack)
         if options.batch is not None:
             return _batch(run, paths, journal)
         result = _labelled(run, paths, journal, progress)
-        result.inputs = described(run.files, hashes.result()[: len(run.files)])
+        result.inputs = inputs()[: len(run.files)]
         if result.gold is not None:
-            result.gold["sha256"] = hashes.result()[-1]
+            result.gold["sha256"] = inputs()[-1]["sha256"]
         result.seconds = round(time.monotonic() - started, 3)
         if out != "-":
             account.write_manifest(out, manifest(result, known, options.seed))
@@ -101,9 +100,9 @@ def _checked(names: list[str], paths: Paths, options: LabelOptions, stack: ExitS
     """Everything that can be wrong before the first request, in one message."""
     wrong: list[PrefdataError] = []
 
-    def tried(step: Callable[[], T]) -> T | None:
+    def tried(attempt: Callable[[], T]) -> T | None:
         try:
-            return step()
+            return attempt()
         except PrefdataError as e:
             wrong.append(e)
             return None
@@ -172,11 +171,7 @@ def _journal(run: Run, paths: Paths, names: list[str], stack: ExitStack) -> Jour
     """The journal, where anybody is asked, with the command in it."""
     if not run.panel.asks:
         return None
-    journal = stack.enter_context(Journal(paths.journal, write=not run.options.offline))
-    if not run.options.offline:
-        given = run.options.model_dump(mode="json", exclude_defaults=True)
-        journal.keep_run({"command": "label", "data": names, "out": paths.out, "options": given})
-    return journal
+    return stack.enter_context(run_journal(paths.journal, "label", names, paths.out, run.options))
 
 
 def _estimated(run: Run, paths: Paths) -> Estimate:

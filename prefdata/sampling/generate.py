@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -29,6 +28,7 @@ from prefdata.llm.batch import Exported, Imported, Make, export_batch, import_ba
 from prefdata.llm.client import Stats, ask_all
 from prefdata.llm.estimate import estimate
 from prefdata.llm.options import ClientOptions
+from prefdata.llm.run_journal import run_journal
 from prefdata.sampling.generate_options import GenerateOptions
 from prefdata.sampling.generate_result import GenerateEstimate, GenerateResult
 from prefdata.sampling.generated import Books, Shards
@@ -64,8 +64,7 @@ def generate(data: Sequence[str] | str, out: str, options: GenerateOptions, prog
     Raises UsageError and InputError, ProviderError and BudgetError (replies so far are in the journal). Then `out` is as it was before.
     """
     names = [data] if isinstance(data, str) else list(data)
-    beside = "prefdata" if out == "-" else out
-    place = options.journal or f"{beside}.journal"
+    place = options.journal or step.beside(out, "journal")
     started = time.monotonic()
     with ExitStack() as stack:
         files = stack.enter_context(opened(names))
@@ -78,19 +77,15 @@ def generate(data: Sequence[str] | str, out: str, options: GenerateOptions, prog
             done = _up_to_date(out, known, files)
             if done is not None:
                 return done
-        pool = stack.enter_context(ThreadPoolExecutor(1))
-        hashes = pool.submit(lambda: [account.sha256_of(f.path) for f in files])
-        journal = stack.enter_context(Journal(place, write=not options.offline))
-        if not options.offline:
-            given = options.model_dump(mode="json", exclude_defaults=True)
-            journal.keep_run({"command": "generate", "data": names, "out": out, "options": given})
+        inputs = stack.enter_context(step.described(files))
+        journal = stack.enter_context(run_journal(place, "generate", names, out, options))
         if options.batch == "export":
-            return export_batch(run.makers(), journal, f"{beside}.batch", provider=options.provider)
+            return export_batch(run.makers(), journal, step.beside(out, "batch"), provider=options.provider)
         if options.batch == "import":
-            return import_batch(f"{beside}.batch", journal, price_in=options.price_in, price_out=options.price_out)
+            return import_batch(step.beside(out, "batch"), journal, price_in=options.price_in, price_out=options.price_out)
         if not options.offline:
             run.ask(journal, progress)
-        return run.write(out, form, journal, known, step.described(files, hashes.result()), started, progress)
+        return run.write(out, form, journal, known, inputs(), started, progress)
 
 
 @dataclass

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from prefdata.io.account import row_lines
 from prefdata.judges.result import money
 from prefdata.llm.estimate import Estimate
 from prefdata.sampling.answers import NO_REPLY, words
-from prefdata.schema.valid import NAMES
 
 
 @dataclass
@@ -53,13 +53,9 @@ class GenerateResult:
 
     def lines(self) -> list[str]:
         """The account in words."""
-        c = self.counts
         done = ", up to date, nothing was done (--force writes again)" if self.up_to_date else ""
         out = [f"{self.out}: {self.records['written']:,} listwise records{done}"]
-        dropped, rejected = sum(c["dropped"].values()), sum(c["rejected"].values())
-        out.append(f"  rows: read {c['read']:,} = kept {c['kept']:,} + dropped {dropped:,} + rejected {rejected:,}")
-        out += [f"    dropped {n:,}: {code}, {words(code)}" for code, n in c["dropped"].items()]
-        out += [f"    rejected {n:,}: {code}{f' {NAMES[code]}' if code in NAMES else ''}" for code, n in c["rejected"].items()]
+        out += row_lines(self.counts, lambda code: f"{code}, {words(code)}")
         for name, a in self.answers.items():
             lost = sum(a["dropped"].values())
             out.append(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,6 +28,7 @@ from prefdata.llm.client import Stats, ask_all
 from prefdata.llm.estimate import Estimate, estimate
 from prefdata.llm.options import ClientOptions
 from prefdata.llm.plan import Plan
+from prefdata.llm.run_journal import run_journal
 from prefdata.rewards.combine import Combined, Floats, combined, z_scores
 from prefdata.sampling.score_options import ScoreOptions, together
 from prefdata.sampling.score_result import ScoreResult
@@ -57,8 +57,7 @@ def score(data: Sequence[str] | str, out: str, options: ScoreOptions, progress: 
     Raises UsageError and InputError, ProviderError and BudgetError (what was scored is in the journal). Then `out` is as it was before.
     """
     names = [data] if isinstance(data, str) else list(data)
-    beside = "prefdata" if out == "-" else out
-    place = options.journal or f"{beside}.journal"
+    place = options.journal or step.beside(out, "journal")
     started = time.monotonic()
     with ExitStack() as stack:
         files = stack.enter_context(opened(names))
@@ -76,15 +75,12 @@ def score(data: Sequence[str] | str, out: str, options: ScoreOptions, progress: 
             done = _up_to_date(out, known, files)
             if done is not None:
                 return done
-        pool = stack.enter_context(ThreadPoolExecutor(1))
-        hashes = pool.submit(lambda: [account.sha256_of(f.path) for f in files])
-        journal = stack.enter_context(Journal(place, write=not options.offline))
+        inputs = stack.enter_context(step.described(files))
+        journal = stack.enter_context(run_journal(place, "score", names, out, options))
         if not options.offline:
-            given = options.model_dump(mode="json", exclude_defaults=True)
-            journal.keep_run({"command": "score", "data": names, "out": out, "options": given})
             run.ask(journal, progress)
         numbers = None if options.standardise == "none" else run.standardised(journal, progress)
-        return run.write(out, form, journal, known, step.described(files, hashes.result()), numbers, started, progress)
+        return run.write(out, form, journal, known, inputs(), numbers, started, progress)
 
 
 def _columns(sources: Sequence[Source], kind: str) -> dict[str, pl.DataType]:

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from prefdata.graders.graded import REASONS as GRADERS
+from prefdata.io.account import row_lines
 from prefdata.judges.reasons import INVALID, UNFIT
 from prefdata.judges.result import money
 from prefdata.sampling.score_said import NO_REPLY, WORDS
-from prefdata.schema.valid import NAMES
 
 
 @dataclass
@@ -55,12 +55,10 @@ class ScoreResult:
 
     def lines(self) -> list[str]:
         """The account in words."""
-        c, s = self.counts, self.scores
+        s = self.scores
         done = ", up to date, nothing was done (--force scores again)" if self.up_to_date else ""
         out = [f"{self.out}: {self.records['written']:,} {self.kind} records{done}"]
-        dropped, rejected = sum(c["dropped"].values()), sum(c["rejected"].values())
-        out.append(f"  rows: read {c['read']:,} = kept {c['kept']:,} + dropped {dropped:,} + rejected {rejected:,}")
-        out += [f"    rejected {n:,}: {code}{f' {NAMES[code]}' if code in NAMES else ''}" for code, n in c["rejected"].items()]
+        out += row_lines(self.counts)
         out.append(f"  candidates: {s['candidates']:,}, of which {s['decided']:,} have a score")
         for name, found in s["scorers"].items():
             out.append(f"  {name}: {found['scored']:,} scores")

@@ -6,7 +6,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -53,14 +52,13 @@ def select(data: Sequence[str] | str, out: str, options: SelectOptions | None = 
             done = _up_to_date(out, known, files, o)
             if done is not None:
                 return done
-        beside = stack.enter_context(ThreadPoolExecutor(1))
-        hashes = beside.submit(lambda: [account.sha256_of(f.path) for f in files])
+        inputs = stack.enter_context(step.described(files))
         written, control, tally = _written(sources, out, form, o, progress)
         result = SelectResult(
             out, o.kind, o.method, written.counts.as_dict(), written.counts.records, [], **_figures(tally, o),
             control=o.control, rejects=written.sides.get("rejects"), dropped=written.sides.get("dropped"),
         )  # fmt: skip
-        result.inputs = step.described(files, hashes.result())
+        result.inputs = inputs()
         result.seconds = round(time.monotonic() - started, 3)
         if control is not None:
             of = {"kind": o.kind, "control_of": os.path.basename(out), "seconds": result.seconds}
@@ -207,7 +205,10 @@ def _figures(tally: Tally, o: SelectOptions) -> dict[str, Any]:
         )
     if rso and rso["fewer_than_k"]:
         warnings.append(f"{rso['fewer_than_k']:,} prompts have fewer than k = {o.size} candidates; all of them were drawn")
-    if tally.candidates["unscored"] and tally.candidates["used"] == 0 and (o.annotator is not None or o.aspect is not None):
+    nothing = tally.candidates["unscored"] and tally.candidates["used"] == 0
+    if nothing and o.annotator is None and o.aspect is None:
+        warnings.append("no candidate has a score; prefdata score gives them one (see prefdata score --help)")
+    elif nothing:
         asked = f"{o.annotator or 'any annotator'}{f' about {o.aspect}' if o.aspect else ' without an aspect'}"
         seen = ", ".join(sorted(tally.names)[:20]) or "none"
         warnings.append(f"no candidate has a score of {asked}; scores (annotator/aspect) that there are: {seen}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from prefdata.io.account import row_lines
 from prefdata.sampling.select_limits import REASONS
-from prefdata.schema.valid import NAMES
 from prefdata.statistics import percent
 
 LEFT_OUT = {
@@ -49,13 +49,9 @@ class SelectResult:
 
     def lines(self) -> list[str]:
         """The account in words."""
-        c = self.counts
         done = ", up to date, nothing was done (--force selects again)" if self.up_to_date else ""
         out = [f"{self.out}: {self.records['written']:,} {self.kind} records by {self.method}{done}"]
-        dropped, rejected = sum(c["dropped"].values()), sum(c["rejected"].values())
-        out.append(f"  rows: read {c['read']:,} = kept {c['kept']:,} + dropped {dropped:,} + rejected {rejected:,}")
-        out += [f"    dropped {n:,}: {code}, {REASONS[code]}" for code, n in c["dropped"].items()]
-        out += [f"    rejected {n:,}: {code}{f' {NAMES[code]}' if code in NAMES else ''}" for code, n in c["rejected"].items()]
+        out += row_lines(self.counts, lambda code: f"{code}, {REASONS[code]}")
         k = self.candidates
         left = "".join(f", {n:,} {LEFT_OUT[code]}" for code, n in k["left_out"].items())
         out.append(f"  candidates: {k['read']:,}, of which {k['used']:,} were selected from{left}")

@@ -238,6 +238,22 @@ def test_the_same_again_does_nothing(run: Runner) -> None:
     assert run(rounds=2, force=True).run["calls"] == 0
 
 
+def test_side_files_that_are_gone_come_again(run: Runner) -> None:
+    run()
+    for name in ("out.jsonl.steps.jsonl", "out.jsonl.manifest.json"):
+        wanted, sent = everything(run.folder), len(run.server.seen)
+        (run.folder / name).unlink()
+        assert (run().up_to_date, len(run.server.seen)) == (False, sent)
+        assert everything(run.folder) == wanted
+        assert (run.folder / name).exists()
+
+
+def test_a_missing_folder_is_told_before_anything_is_asked(run: Runner) -> None:
+    with pytest.raises(UsageError, match="there is no folder"):
+        run("nowhere/out.jsonl")
+    assert run.server.seen == []
+
+
 def everything(folder: Path, out: str = "out.jsonl") -> dict[str, bytes]:
     names = (out, f"{out}.steps.jsonl", f"{out}.undecided.jsonl")
     return {n.replace(out, "OUT"): (folder / n).read_bytes() for n in names if (folder / n).exists()}
