@@ -14,7 +14,7 @@ import pyarrow.json as pj
 from prefdata.io.columns import Layout, conform
 from prefdata.io.plan import MAX_LINE
 from prefdata.io.positions import bits_of, filled, next_of, places
-from prefdata.io.widen import sample, widened
+from prefdata.io.widen import FEW, MANY, sample, widened
 
 BLOCK = 2 * 1024 * 1024
 NEWLINE, OPEN, CLOSE, RETURN = b"\n{}\r"
@@ -56,11 +56,11 @@ def read_fast(data: bytes | memoryview, layout: Layout, starts: Any) -> pl.DataF
         return None
     schema = pa.schema([(k, arrow_type(v)) for k, v in layout.dtypes.items()])
     seen = pa.schema([f for f in schema if f.name in layout.present])  # empty columns cost time; rows with other fields do not fit
-    table = None if layout.extras else _parse(data, seen)
-    if table is None and seen != schema and not layout.extras:
-        table = _parse(data, schema)
+    some = {name for row in sample(data, starts, FEW) for name in row}
+    named = [] if layout.extras else [seen] if seen == schema else [seen, schema]
+    table = next((t for s in named if some <= {*s.names} and (t := _parse(data, s)) is not None), None)
     if table is None:
-        wide = widened(schema, sample(data, starts))
+        wide = widened(schema, sample(data, starts, MANY))
         table = _parse(data, wide) if wide is not None and wide != schema else None
     if table is None or table.num_rows != len(starts) or not all(map(_finite, table.columns)):
         return None

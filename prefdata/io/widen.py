@@ -11,15 +11,16 @@ import pyarrow as pa
 
 from prefdata.io.columns import TOOL_FIELDS
 
-SAMPLE = 64
+FEW, MANY = 8, 64
+"""Rows of a shard that are looked at: to see that a schema will not do, and to make one that does."""
 DEPTH = 32
 """Types nested deeper than Arrow's schemas go (64) make no schema."""
 
 
-def sample(data: bytes | memoryview, starts: Any) -> list[dict[str, Any]]:
-    """Some rows from all over the shard."""
+def sample(data: bytes | memoryview, starts: Any, n: int) -> list[dict[str, Any]]:
+    """About n rows from all over the shard."""
     rows = []
-    for i in range(0, len(starts), max(1, len(starts) // SAMPLE)):
+    for i in range(0, len(starts), max(1, len(starts) // n)):
         end = starts[i + 1] if i + 1 < len(starts) else len(data)
         try:
             rows.append(orjson.loads(data[starts[i] : end]))
