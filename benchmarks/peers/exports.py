@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-import as_command  # noqa: F401
+import as_command  # noqa: F401 - before polars and pyarrow: it sets the process up
 import child
 import polars as pl
 import pyarrow.parquet as pq

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import as_command  # noqa: F401
+import as_command  # noqa: F401 - before polars and pyarrow: it sets the process up
 import child
 import polars as pl
 import pyarrow as pa

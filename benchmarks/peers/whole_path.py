@@ -7,7 +7,7 @@ import sys
 import tempfile
 from typing import Any
 
-import as_command  # noqa: F401
+import as_command  # noqa: F401 - before polars and pyarrow: it sets the process up
 import child
 
 import prefdata
