@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,10 @@ def test_constitutional_ai(answers: Path, tmp_path: Path) -> None:
     assert all(r["label"] and "in a safe way" in text(r["completion"]) for r in revised)
     assert policies(tmp_path / "out" / "candidates.parquet") == {"hf:sl-cai"}
     pairs = rows(tmp_path / "out" / "labelled.parquet")
-    assert len(pairs) >= n
-    assert all(len(text(p["chosen"])) > len(text(p["rejected"])) and 0.5 < p["p_chosen"] < 1 for p in pairs)
+    sampled = [(text(r["prompt"]), [text(c["messages"]) for c in r["completions"]]) for r in rows(tmp_path / "out" / "candidates.parquet")]
+    longer = [(prompt, a, b) for prompt, said in sampled for a, b in permutations(said, 2) if len(a) > len(b)]
+    assert sorted((text(p["prompt"]), text(p["chosen"]), text(p["rejected"])) for p in pairs) == sorted(longer)
+    assert all(0.5 < p["p_chosen"] < 1 for p in pairs)
     assert found["train dpo"]["counts"]["kept"] == len(pairs)
 
 
@@ -225,7 +228,7 @@ def test_reft(answers: Path, tmp_path: Path) -> None:
     right = {answering.question(a, b): str(a + b) for a, b in answering.SUMS}
     numbers = [[(re.findall(r"\d+", text(p[side])) or [""])[-1] for side in ("chosen", "rejected")] for p in pairs]
     wanted = [right[text(p["prompt"])] for p in pairs]
-    assert len(pairs) >= 3
+    assert pairs
     assert all(chosen == w != rejected for (chosen, rejected), w in zip(numbers, wanted, strict=True))
     assert max(Counter(text(p["prompt"]) for p in pairs).values()) <= 2
     assert found["train dpo"]["counts"]["kept"] == len(pairs)
