@@ -44,7 +44,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured to this file")
     found = p.parse_args(argv)
     found.peer = dict(x.split("=", 1) for x in found.peer)
-    unknown = ({*found.only} - {*WAYS, *TASKS, "startup"}) | ({*found.peer} - {n for n, w in WAYS.items() if w.outside})
+    unknown = ({*found.only} - {*WAYS, *TASKS, "startup"}) | ({*found.peer} - {w.peer for w in WAYS.values()})
     if unknown:
         p.error(f"unknown name: {', '.join(sorted(unknown))}")
     return found
@@ -73,8 +73,8 @@ def wanted(a: argparse.Namespace) -> dict[str, Way]:
     names = [n for n in a.only if n in WAYS] or ([] if a.only == ["startup"] else list(WAYS))
     out = {}
     for name in names:
-        if WAYS[name].outside and name not in a.peer:
-            say(f"{name}: left out; give its interpreter: --peer {name}=PYTHON")
+        if WAYS[name].outside and WAYS[name].peer not in a.peer:
+            say(f"{name}: left out; give its interpreter: --peer {WAYS[name].peer}=PYTHON")
         else:
             out[name] = WAYS[name]
     return out
@@ -113,7 +113,7 @@ def once(
     measure.warm(path)
     for settings in way.settings:
         settings = settings | extra
-        r = measure.run(a.peer.get(name, sys.executable), way.path, task, path, way.form, a.work, settings)
+        r = measure.run(a.peer.get(way.peer, sys.executable), way.path, task, path, way.form, a.work, settings)
         if r.rows != rows:
             raise RuntimeError(f"{name} did {r.rows:,} of {rows:,} rows")
         say(f"{task} {name} {settings or ''} {r.seconds:.2f} s, {r.rows / r.seconds / 1e3:.1f} krow/s, {r.anon_mb:.0f} MB")

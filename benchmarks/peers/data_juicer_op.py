@@ -1,4 +1,4 @@
-"""Data-Juicer: one batched mapper that does the bare job, and its Parquet exporter. No tracer, no monitor, no hashes, no checkpoints."""
+"""Data-Juicer: one mapper that does the bare job, by rows or in batches, and its Parquet exporter. No tracer, monitor, hashes, checkpoints."""
 
 from __future__ import annotations
 
@@ -13,10 +13,23 @@ from data_juicer.ops.base_op import Mapper
 from loguru import logger
 
 
-class Parse(Mapper):
+class Row(Mapper):
+    """A raw row to messages."""
+
+    _name = "row"
+
+    def __init__(self, task: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.run_row = bare.ROW[task]
+
+    def process_single(self, sample: dict[str, Any]) -> dict[str, Any]:
+        return self.run_row(sample)
+
+
+class Batch(Mapper):
     """Raw rows to messages."""
 
-    _name = "parse"
+    _name = "batch"
     _batched_op = True
 
     def __init__(self, task: str, **settings: Any) -> None:
@@ -31,7 +44,8 @@ class Parse(Mapper):
 def job(work: child.Work) -> int:
     procs = int(work.settings["procs"])
     rows = datasets.load_dataset("json", data_files=work.data, split="train")
-    op = Parse(work.task, num_proc=procs, auto_op_parallelism=False, batch_size=1000)
+    kind = Batch if work.settings["batched"] == "yes" else Row
+    op = kind(work.task, num_proc=procs, auto_op_parallelism=False, batch_size=1000)
     done = NestedDataset(rows).process([op], open_monitor=False)
     done = done.select_columns(["prompt", "chosen", "rejected"])
     Exporter(work.out, export_type="parquet", num_proc=procs, export_stats=False).export(done)

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
 
 from prefdata.checks.rule import Rule
-from prefdata.checks.screens import blocks_of, hits, says, sift, where
-from prefdata.checks.view import Hits, Ints, Turns, View
+from prefdata.checks.screens import TEXT, Blocks, hits, says, sift, texts_of, where
+from prefdata.checks.view import Hits, Ints, View
 from prefdata.io.positions import places, words
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{FFFD}]"
 """Control characters other than tab and line ends, and U+FFFD, which a decoder leaves where it failed."""
 
 
+DELETED_OR_BROKEN = says("\x7f|\ufffd")
+
+
 def control_character(v: View) -> list[Hits]:
-    out: list[Hits] = []
-    for c in v.columns:
-        turns = v.turns(c)
-        rare = sift(turns, says(r"\x7f|\x{FFFD}"), screen=says(r"\x7f|\x{FFFD}"))["turn"].to_numpy()
-        out += hits(turns, np.union1d(rare, _below_space(turns)), c)
-    return out
+    rare = sift(v, DELETED_OR_BROKEN, screen=DELETED_OR_BROKEN)["n"].to_numpy()
+    return list(hits(v, np.union1d(rare, numbers(v, _below_space))))
 
 
-def _below_space(turns: Turns) -> Ints:
-    """Turns with a character below the space other than tab and line ends; a regex for so many characters would be ten times slower."""
-    blocks = blocks_of(turns)
+def numbers(v: View, of: Callable[[Blocks], Ints]) -> Ints:
+    """Numbers of the texts that a function finds in the blocks of a column."""
+    texts = texts_of(v)
+    return np.concatenate([start + of(blocks) for start, blocks in zip(texts.starts, texts.blocks, strict=False)])
+
+
+def _below_space(blocks: Blocks) -> Ints:
+    """Texts with a character below the space other than tab and line ends; a regex for so many characters would be ten times slower."""
     bytes_ = pl.Series(blocks.bytes)
     at = places(words(bytes_ < 32) & ~words(bytes_ == 10))
-    at = at[(blocks.bytes[at] != 9) & (blocks.bytes[at] != 13)]
-    return np.unique(np.searchsorted(blocks.offsets, at, side="right") - 1)
+    return blocks.owners(at[(blocks.bytes[at] != 9) & (blocks.bytes[at] != 13)])
 
 
 RTL = r"[\p{Arabic}\p{Hebrew}\p{Syriac}\p{Thaana}\p{Nko}]"
@@ -60,25 +63,21 @@ TAGS = r"[\x{E0000}-\x{E007F}]|[\x{E0100}-\x{E01EF}]{2}"
 """Tag characters, and runs of selectors of which no more than one follows a character: both can spell out a whole hidden text."""
 
 
+_SCREEN = pl.any_horizontal(says(p) for p in HIDDEN_SCREENS)
+_KINDS = [(says(p) & ~says(needed) if needed else says(p)).alias(note) for note, (p, needed) in HIDDEN.items()]
+
+
 def hidden_character(v: View) -> list[Hits]:
     out: list[Hits] = []
-    screen = pl.any_horizontal(says(p) for p in HIDDEN_SCREENS)
-    for c in v.columns:
-        turns = v.turns(c)
-        some = sift(turns, screen=screen)
-        for note, (pattern, needed) in HIDDEN.items():
-            if some.height:
-                flagged = says(pattern) & ~says(needed) if needed else says(pattern)
-                out += hits(turns, some.filter(flagged)["turn"], c, note)
-        out += _tags(turns, c)
+    some = sift(v, screen=_SCREEN)
+    if some.height:
+        flags = some.select("n", *_KINDS)
+        for note in HIDDEN:
+            out += hits(v, flags["n"].filter(flags[note]), note)
+    if any(len(b.bytes) and b.bytes.max() >= 0xF3 for b in texts_of(v).blocks):  # no other character that is in use begins with such a byte
+        tagged = sift(v, says(TAGS)).with_columns(TEXT.str.replace_all(FLAG, "")).filter(says(TAGS))
+        out += hits(v, tagged["n"], "tag characters")
     return out
-
-
-def _tags(turns: Turns, column: str) -> Iterator[Hits]:
-    blocks = blocks_of(turns)
-    if len(blocks.bytes) and blocks.bytes.max() >= 0xF3:  # no other character that is in use begins with such a byte
-        some = sift(turns, says(TAGS)).with_columns(pl.col("content").str.replace_all(FLAG, ""))
-        yield from hits(turns, some.filter(says(TAGS))["turn"], column, "tag characters")
 
 
 _SIGN = "[\u00a1-\u00aa\u00ac-\u00ba\u00bc-\u00bf€ƒ†‡ˆ‰Š‹ŒŽ™šœžŸ]"
@@ -107,25 +106,18 @@ UNUSUAL = (
 """Characters that a text which is not in NFC has at least one of."""
 
 
-def _beyond_latin(turns: Turns) -> Ints:
-    """Turns with a character from U+0300 on that is no dash, quote or dot of U+2010 to U+203F: all others are in NFC."""
-    blocks = blocks_of(turns)
+def _beyond_latin(blocks: Blocks) -> Ints:
+    """Texts with a character from U+0300 on that is no dash, quote or dot of U+2010 to U+203F: all others are in NFC."""
     at = places(words(pl.Series(blocks.bytes) >= 0xCC))
     two, three = blocks.bytes[np.minimum(at + 1, len(blocks.bytes) - 1)], blocks.bytes[np.minimum(at + 2, len(blocks.bytes) - 1)]
-    at = at[(blocks.bytes[at] != 0xE2) | (two != 0x80) | (three < 0x90)]
-    return np.unique(np.searchsorted(blocks.offsets, at, side="right") - 1)
+    return blocks.owners(at[(blocks.bytes[at] != 0xE2) | (two != 0x80) | (three < 0x90)])
 
 
 def not_normalised(v: View) -> list[Hits]:
-    out: list[Hits] = []
-    for c in v.columns:
-        turns = v.turns(c)
-        at = _beyond_latin(turns)
-        some = turns.flat[at].with_columns(turn=pl.Series(at, dtype=pl.Int64)).filter(says(UNUSUAL))
-        # polars cannot ask this without making the normal form of every text; the loop is over texts with such characters only
-        odd = [n for n, text in some.select("turn", "content").iter_rows() if not unicodedata.is_normalized("NFC", text)]
-        out += hits(turns, np.array(odd, dtype=np.int64), c)
-    return out
+    some = texts_of(v).flat[numbers(v, _beyond_latin)].filter(says(UNUSUAL))
+    # polars cannot ask this without making the normal form of every text; the loop is over texts with such characters only
+    odd = [n for n, text in some.select("n", "content").iter_rows() if not unicodedata.is_normalized("NFC", text)]
+    return list(hits(v, np.array(odd, dtype=np.int64)))
 
 
 RULES = (

@@ -6,7 +6,7 @@ import numpy as np
 
 from prefdata.checks.refusals import is_refusal
 from prefdata.checks.rule import Rule
-from prefdata.checks.screens import BY_ASSISTANT, TEXT, hits, says, sift, where
+from prefdata.checks.screens import BY_ASSISTANT, TEXT, says, where
 from prefdata.checks.view import Hits, Mask, View
 
 TOKENS = (
@@ -21,7 +21,7 @@ TOKEN_SCREEN = (
 
 
 def template_token(v: View) -> list[Hits]:
-    return where(v, says(TOKEN_SCREEN), says(TOKENS), screen=says(TOKEN_SCREEN))
+    return where(v, says(TOKENS), screen=says(TOKEN_SCREEN))
 
 
 MODEL = (
@@ -30,13 +30,16 @@ MODEL = (
 )
 
 
+_REFUSES = is_refusal(TEXT)
+_SPEAKS = BY_ASSISTANT & says(MODEL) & ~_REFUSES
+
+
 def refusal(v: View) -> list[Hits]:
     """In the answer that is to be learned: the chosen one, or a desirable completion."""
-    column = v.answers[0]
+    columns = v.answers[:1]
     wanted = v.df["label"].to_numpy() if v.kind == "binary" else np.ones(len(v), dtype=bool)
-    out = where(v, BY_ASSISTANT, is_refusal(TEXT), columns=(column,), note="it refuses")
-    speaks = BY_ASSISTANT & says(MODEL) & ~is_refusal(TEXT)
-    out += where(v, speaks, columns=(column,), screen=says("language model|[Aa]s an AI|artificial intel"), note="it speaks 'as an AI'")
+    out = where(v, BY_ASSISTANT, _REFUSES, columns=columns, note="it refuses")
+    out += where(v, _SPEAKS, columns=columns, screen=says("language model|[Aa]s an AI|artificial intel"), note="it speaks 'as an AI'")
     return [h for h in (_of(h, wanted[h.rows]) for h in out) if len(h.rows)]
 
 
@@ -53,17 +56,16 @@ CODE = r"```|HTML|[Hh]tml|<!(?:doctype|DOCTYPE)|XML|[Ee]scap|[Mm]arkup|[Rr]egex|
 """What a text about code has in it, or its prompt."""
 
 
+_PROSE = BY_ASSISTANT & ~says(CODE)
+
+
 def markup_residue(v: View) -> list[Hits]:
     out: list[Hits] = []
-    for column in v.answers:
-        turns = v.turns(column)
-        for note, (pattern, screen) in RESIDUE.items():
-            some = sift(turns, says(screen), says(pattern), BY_ASSISTANT & ~says(CODE), screen=says(screen))
-            if some.height:
-                rows = np.searchsorted(turns.ends, some["turn"].to_numpy(), side="right")
-                plain = ~v.turns("prompt").last.gather(rows).str.contains(CODE)
-                out += hits(turns, some["turn"].filter(plain), column, note)
-    return out
+    for note, (pattern, screen) in RESIDUE.items():
+        for h in where(v, says(screen), says(pattern), _PROSE, screen=says(screen), columns=v.answers, note=note):
+            plain = ~v.turns("prompt").last.gather(h.rows).str.contains(CODE).to_numpy()
+            out.append(_of(h, plain))
+    return [h for h in out if len(h.rows)]
 
 
 PLACEHOLDER = (
@@ -73,11 +75,13 @@ PLACEHOLDER = (
 )
 
 
+_IPSUM = BY_ASSISTANT & says(r"(?i)^\s*lorem ipsum\b")
+
+
 def placeholder(v: View, max_bytes: int = 40) -> list[Hits]:
-    short = TEXT.str.len_bytes() <= max_bytes
-    lorem = says(r"(?i)^\s*lorem ipsum\b")
-    out = where(v, BY_ASSISTANT & short, says(PLACEHOLDER), columns=v.answers)
-    return out + where(v, BY_ASSISTANT, lorem, columns=v.answers, screen=says("[Ll]orem ipsum|LOREM IPSUM"))
+    short = BY_ASSISTANT & (TEXT.str.len_bytes() <= max_bytes)
+    out = where(v, short, says(PLACEHOLDER), columns=v.answers)
+    return out + where(v, _IPSUM, columns=v.answers, screen=says("[Ll]orem ipsum|LOREM IPSUM"))
 
 
 RULES = (

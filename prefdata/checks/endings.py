@@ -13,14 +13,17 @@ CUT = (
 """What no finished text ends with."""
 
 
+_LENGTH = TEXT.str.len_bytes()
+_NO_FULL_STOP = ~TEXT.str.ends_with(".")
+_CUT = TEXT.str.tail(24).str.contains(CUT)
+_OPEN_FENCE = TEXT.str.count_matches("```", literal=True) % 2 == 1
+
+
 def truncated_answer(v: View, min_bytes: int = 300) -> list[Hits]:
-    long = TEXT.str.len_bytes() >= min_bytes
-    full_stop = TEXT.str.ends_with(".")
-    end = TEXT.str.tail(24).str.contains(CUT)
-    fence = TEXT.str.count_matches("```", literal=True) % 2 == 1
+    long = BY_ASSISTANT & _LENGTH.ge(min_bytes)
     return [
-        *where(v, BY_ASSISTANT & long & ~full_stop, end, columns=v.answers, note="it stops in the middle of a sentence"),
-        *where(v, BY_ASSISTANT & long, fence, columns=v.answers, screen=says("```"), note="a code block is not closed"),
+        *where(v, long & _NO_FULL_STOP, _CUT, columns=v.answers, note="it stops in the middle of a sentence"),
+        *where(v, long, _OPEN_FENCE, columns=v.answers, screen=says("```"), note="a code block is not closed"),
     ]
 
 
@@ -31,13 +34,8 @@ def repetition(v: View, chars: int = 40, times: int = 4) -> list[Hits]:
     again = TEXT.str.head(-few).str.contains(TEXT.str.tail(few), literal=True)
     tail = TEXT.str.tail(chars)
     count = TEXT.str.count_matches(tail, literal=True)
-    return where(
-        v,
-        BY_ASSISTANT & (TEXT.str.len_bytes() >= chars * times),
-        again,
-        (count >= times) & tail.str.contains(r"\p{L}"),
-        columns=v.answers,
-    )
+    long = BY_ASSISTANT & _LENGTH.ge(chars * times)
+    return where(v, long, again, (count >= times) & tail.str.contains(r"\p{L}"), columns=v.answers)
 
 
 RULES = (

@@ -13,9 +13,8 @@ from prefdata.checks.rule import Rule
 from prefdata.checks.screens import hits, says, sift
 from prefdata.checks.view import Hits, View
 
-Kinds = dict[str, tuple[tuple[str, ...], str, Callable[[str], bool]]]
-"""By name: regexes of which a text with the kind has one, each with a beginning that is searched for fast; the shape; and whether a text of
-that shape is meant."""
+Kinds = dict[str, tuple[str, str, Callable[[str], bool]]]
+"""By name: a regex that a text with the kind matches, which is searched for fast; the shape; and whether a text of that shape is meant."""
 
 STAND_IN = re.compile(
     r"(.)\1{4}|example|your|sample|dummy|placeholder|redacted|insert|secret|change_?me|fake|abcdef|12345|eyJzdWIiOiIxMjM0NTY3ODkw", re.I
@@ -48,7 +47,7 @@ _SHAPES = {
 }
 
 
-SECRETS: Kinds = {kind: ((shape,), rf"(?<![A-Za-z0-9]){shape}", is_random) for kind, shape in _SHAPES.items()}
+SECRETS: Kinds = {kind: (shape, rf"(?<![A-Za-z0-9]){shape}", is_random) for kind, shape in _SHAPES.items()}
 SECRET_SCREEN = (
     r"AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_|glpat-|sk-[A-Za-z0-9_-]{24}|AIza[0-9A-Za-z_-]{35}"
     r"|xox[abeoprs]-|[rs]k_live_|hf_[A-Za-z0-9]{30}|npm_[A-Za-z0-9]{36}|SG\.[A-Za-z0-9_-]{20}|eyJ[A-Za-z0-9_-]{10,}\.eyJ|PRIVATE KEY"
@@ -122,27 +121,27 @@ def is_public_ip(text: str) -> bool:
 
 PERSONAL: Kinds = {
     "an e-mail address": (
-        (r"@[A-Za-z0-9-]+\.[A-Za-z]",),
+        r"@[A-Za-z0-9-]+\.[A-Za-z]",
         r"[A-Za-z0-9][A-Za-z0-9._%+-]*@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}\b",
         is_address,
     ),
     "a phone number": (
-        (r"[2-9][0-9]{2}\)?[ .-]?[2-9][0-9]{2}[.-][0-9]{4}", r"\+[1-9](?:[ .()-]{0,2}[0-9]){9}"),
+        r"[2-9][0-9]{2}\)?[ .-]?[2-9][0-9]{2}[.-][0-9]{4}|\+[1-9](?:[ .()-]{0,2}[0-9]){9}",
         r"\(?\b[2-9][0-9]{2}(?:\) ?|[ .-])[2-9][0-9]{2}[.-][0-9]{4}\b|\+[1-9](?:[ .()-]{0,2}[0-9]){9,13}\b",
         is_phone,
     ),
     "a card number": (
-        (r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{3}", r"3[47][0-9]{2}[ -]?[0-9]{6}[ -]?[0-9]{5}"),
+        r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{3}|3[47][0-9]{2}[ -]?[0-9]{6}[ -]?[0-9]{5}",
         r"\b(?:(?:4[0-9]|5[1-5]|6[05]|2[2-7])[0-9]{2}(?:[ -]?[0-9]{4}){3}|3[47][0-9]{2}[ -]?[0-9]{6}[ -]?[0-9]{5})\b",
         is_card,
     ),
-    "a social security number": ((r"[0-9]{3}-[0-9]{2}-[0-9]{4}",), r"\b[0-9]{3}-[0-9]{2}-[0-9]{4}\b", is_ssn),
+    "a social security number": (r"[0-9]{3}-[0-9]{2}-[0-9]{4}", r"\b[0-9]{3}-[0-9]{2}-[0-9]{4}\b", is_ssn),
     "a bank account": (
-        (r"(?:" + "|".join(IBANS) + r")[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}",),
+        r"(?:" + "|".join(IBANS) + r")[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}",
         r"\b(?:" + "|".join(IBANS) + r")[0-9]{2}(?: ?[A-Z0-9]){11,30}",
         is_iban,
     ),
-    "an IP address": ((r"[12][0-9]{2}\.[0-9]{1,3}\.[0-9]",), r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b", is_public_ip),
+    "an IP address": (r"[12][0-9]{2}\.[0-9]{1,3}\.[0-9]", r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b", is_public_ip),
 }
 
 PERSONAL_SCREENS = (
@@ -153,25 +152,24 @@ PERSONAL_SCREENS = (
 """The same for blocks, in three searches: addresses; what all numbers have in them (it begins with digits, so that a scanner can look for
 ten texts at once); phone numbers in pairs of digits."""
 
+_PERSONAL_SCREEN = pl.any_horizontal(map(says, PERSONAL_SCREENS))
+
 
 def personal_data(v: View) -> list[Hits]:
-    return _kinds(v, PERSONAL, pl.any_horizontal(map(says, PERSONAL_SCREENS)))
+    return _kinds(v, PERSONAL, _PERSONAL_SCREEN)
 
 
 def _kinds(v: View, kinds: Kinds, screen: pl.Expr) -> list[Hits]:
     """Rows by kind. Whether a text of the right shape is meant is asked in Python, one at a time: there are few."""
+    some = sift(v, screen, screen=screen)
+    if not some.height:
+        return []
+    likely = some.select("n", "content", *(says(begins).alias(note) for note, (begins, _, _) in kinds.items()))
     out: list[Hits] = []
-    for column in v.columns:
-        turns = v.turns(column)
-        some = sift(turns, screen, screen=screen)
-        if not some.height:
-            continue
-        likely = some.select(pl.any_horizontal(map(says, parts)).alias(note) for note, (parts, _, _) in kinds.items())
-        for note, (_, shape, meant) in kinds.items():
-            if likely[note].any():
-                found = some.filter(likely[note]).select("turn", "content").iter_rows()
-                at = [n for n, text in found if any(meant(m) for m in _all(shape, text))]
-                out += hits(turns, np.array(at, dtype=np.int64), column, note)
+    for note, (_, shape, meant) in kinds.items():
+        found = likely.filter(note).select("n", "content").iter_rows() if likely[note].any() else ()
+        at = [n for n, text in found if any(meant(m) for m in _all(shape, text))]
+        out += hits(v, np.array(at, dtype=np.int64), note)
     return out
 
 

@@ -135,6 +135,9 @@ class Turns:
 
     def hits(self, flags: Mask, field: str, note: str | None = None) -> Hits:
         """The rows with a flagged turn, each with its first one."""
-        at = np.flatnonzero(flags)
+        return self.hits_at(np.flatnonzero(flags), field, note)
+
+    def hits_at(self, at: Ints, field: str, note: str | None = None) -> Hits:
+        """The same for turns with these numbers (in ascending order)."""
         rows, first = np.unique(np.searchsorted(self.ends, at, side="right"), return_index=True)
         return Hits(rows, field, at[first] - (self.ends - self.lengths)[rows], note)

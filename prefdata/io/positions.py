@@ -56,3 +56,11 @@ def places(bits: Words, at: Ints | None = None) -> Ints:
         more = np.flatnonzero(rest)
         bits, at = rest[more], at[more]
     return found[0] if len(found) == 1 else np.sort(np.concatenate([at, *found]))
+
+
+def before(bits: Words, at: Ints) -> Ints:
+    """How many bits are set before each of these places (from 0 to the length of the text)."""
+    total = np.append(0, np.cumsum(np.bitwise_count(bits), dtype=np.int64))
+    word, bit = at >> 6, (at & 63).astype(np.uint64)
+    rest = np.append(bits, np.uint64(0))[word] & ((np.uint64(1) << bit) - np.uint64(1))
+    return total[word] + np.bitwise_count(rest)

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefdata.checks import characters, tools
-from prefdata.checks.screens import Blocks
-from prefdata.checks.view import Turns
-from prefdata.schema.dtypes import TURNS
+from prefdata.checks.screens import Blocks, Texts, says
+from prefdata.checks.view import View
 from tests.checks.answers import answers, flags, notes
 from tests.checks.build import GOOD, listwise, pair, turn
 from tests.checks.planted_content import TOOLS, asked, call, result
@@ -22,14 +21,20 @@ from tests.checks.views import found, view
 # screens
 
 
-@given(st.lists(st.text("abx\U0001f600", max_size=6)), st.integers(1, 12))
-def test_blocks_find_what_a_search_of_every_text_finds(texts: list[str], size: int) -> None:
-    """The blocks hold all texts in order; a hit is in one of the texts of its block."""
-    blocks = Blocks(Turns(pl.Series([[{"role": "user", "content": t}] for t in ["before", *texts]], dtype=TURNS)[1:]), size)
-    assert "".join(blocks.frame["content"]) == "".join(texts)
-    at = blocks.where(pl.col("content").str.contains("x"))
-    assert {i for i, t in enumerate(texts) if "x" in t} <= set(at.tolist())
-    assert sorted(set(at.tolist())) == at.tolist()
+@given(st.lists(st.tuples(*[st.text("abx\U0001f600", max_size=6)] * 3)), st.integers(1, 12))
+def test_blocks_find_what_a_search_of_every_text_finds(rows: list[tuple[str, str, str]], size: int) -> None:
+    """The blocks hold all texts in order; a hit is in one of the texts of its block, and only in the columns asked for."""
+    before = pair("xx", "yx", "zx")
+    texts = Texts(View(view([before, *(pair(*row) for row in rows)]).df[1:], "pair"))
+    texts.blocks = [Blocks(t, size) for t in texts.turns]
+    columns = [[row[i] for row in rows] for i in (2, 0, 1)]
+    flat = [t for c in columns for t in c]
+    assert ["".join(b.frame["content"]) for b in texts.blocks] == ["".join(c) for c in columns]
+    for which in (range(3), range(1, 3), range(1, 2)):
+        at = texts.screened(says("x"), which).tolist()
+        numbers = [i * len(rows) + n for i in which for n in range(len(rows))]
+        assert at == sorted({*at})
+        assert {i for i in numbers if "x" in flat[i]} <= {*at} <= {*numbers}
 
 
 @given(st.lists(st.text(st.sampled_from("a\n\t\r\x00\x08\x0b\x1f\x7f\x85 é\ufffd"), max_size=5), min_size=1))

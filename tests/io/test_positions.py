@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from prefdata.io.columns import Layout
 from prefdata.io.json_lines import line_starts, read_fast
-from prefdata.io.positions import bits_of, filled, next_of, places
+from prefdata.io.positions import before, bits_of, filled, next_of, places
 from prefdata.schema.ids import flat_texts
 
 DATA = st.lists(st.sampled_from(b"\n{} na"), max_size=300).map(bytes)
@@ -28,6 +28,7 @@ def test_places_are_those_of_a_plain_search(data: bytes) -> None:
     bits = bits_of(np.frombuffer(data, np.uint8), ord("\n"))
     expected = [i for i, b in enumerate(data) if b == ord("\n")]
     assert places(bits).tolist() == expected
+    assert before(bits, np.arange(len(data) + 1)).tolist() == [data[:i].count(b"\n") for i in range(len(data) + 1)]
     every, some = np.arange(len(bits)), filled(bits)
     assert places(next_of(bits, every), every).tolist() == [i - 1 for i in expected if i]
     assert places(bits[some] & next_of(bits, some), some).tolist() == [m.start() for m in re.finditer(rb"(?=\n\n)", data)]
