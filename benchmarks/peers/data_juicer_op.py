@@ -1,4 +1,4 @@
-"""Data-Juicer: one mapper that does the bare job, by rows or in batches, and its Parquet exporter. No tracer, monitor, hashes, checkpoints."""
+"""Data-Juicer: one mapper that does the bare job, by rows or in batches, and its Parquet exporter. No tracer, monitor, hashes."""
 
 from __future__ import annotations
 

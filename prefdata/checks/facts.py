@@ -7,7 +7,7 @@ A fact is a function from a view to one value per row. Only the facts that a sel
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,8 @@ from prefdata.checks.features import first_wins, formats, of_answer, refuses, ti
 
 if TYPE_CHECKING:
     from prefdata.checks.view import Ints, View
+
+T = TypeVar("T", pl.Series, pl.Expr)
 
 LOOSE = r"[\s\p{P}]+"
 """What loose comparison leaves out: white space and punctuation; case does not count either."""
@@ -55,7 +57,7 @@ def first_of(keys: pl.Series) -> Ints:
     return found
 
 
-def loose(content: pl.Series) -> pl.Series:
+def loose(content: T) -> T:
     """Texts without case, punctuation and white space."""
     return content.str.to_lowercase().str.replace_all(LOOSE, "")
 

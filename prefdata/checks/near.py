@@ -65,13 +65,8 @@ def loosely_equal(sides: pl.DataFrame) -> Mask:
     x, y = pl.col("chosen"), pl.col("rejected")
     begin, end = x.str.starts_with(y) | y.str.starts_with(x), x.str.ends_with(y) | y.str.ends_with(x)
     for cut, fits in ((pl.all().str.head(16), begin), (pl.all().str.tail(16), end), (pl.all(), (x == y) & (x != ""))):
-        at = at[_loose(sides[at].select(cut)).select(fits.alias("f"))["f"].to_numpy()]
+        at = at[sides[at].lazy().select(loose(cut)).select(fits.alias("f")).collect()["f"].to_numpy()]
     return mask(sides.height, at)
-
-
-def _loose(sides: pl.DataFrame) -> pl.DataFrame:
-    both = loose(pl.concat([sides["chosen"], sides["rejected"]]))
-    return pl.DataFrame({"chosen": both.head(sides.height), "rejected": both.tail(sides.height)})
 
 
 def mask(n: int, at: Ints) -> Mask:

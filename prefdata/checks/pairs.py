@@ -7,14 +7,14 @@ import polars as pl
 
 from prefdata.checks.near import heads, letters, levenshtein, loosely_equal, mask, prefix
 from prefdata.checks.rule import Rule
-from prefdata.checks.view import Hits, Ints, Mask, Turns, View
+from prefdata.checks.screens import says, where
+from prefdata.checks.view import Hits, Ints, Mask, View
 
 SPEAKER = "(?:Human|HUMAN|Assistant|ASSISTANT|User|USER):"
 HEADING = "### ?(?:Human|Assistant|User|System|Instruction|Response):"
-MARKERS = rf"\n\n{SPEAKER}|\n{HEADING}"
-"""Turn markers of transcripts: a speaker at the start of a paragraph, a heading at the start of a line. A finite set of literals, which is
-what makes the search fast; the start of a text is looked at apart."""
-OPENING = rf"^\s*(?:{SPEAKER}|{HEADING})"
+MARKERS = rf"\n\n{SPEAKER}|\n{HEADING}|^\s*(?:{SPEAKER}|{HEADING})"
+"""Turn markers of transcripts: a speaker at the start of a paragraph, a heading at the start of a line, either at the start of a text."""
+MARKER_SCREEN = says(f"{SPEAKER}|{HEADING}")
 
 BEFORE = " \t\r\n\"'“”„«>*#"
 """What may stand before a prompt that an answer repeats."""
@@ -48,13 +48,7 @@ def near_identical(v: View, similarity: float = 0.95, min_bytes: int = 40, max_b
 
 
 def marker_in_answer(v: View) -> list[Hits]:
-    out = []
-    for c in v.answers:
-        content = v.turns(c).content
-        at = np.flatnonzero(content.str.contains(":", literal=True).to_numpy())
-        texts = content.gather(at)
-        out += _turns(v.turns(c), at[(texts.str.contains(MARKERS) | texts.str.contains(OPENING)).to_numpy()], c)
-    return out
+    return where(v, says(MARKERS), columns=v.answers, screen=MARKER_SCREEN)
 
 
 def prompt_in_answer(v: View, min_bytes: int = 20) -> list[Hits]:
@@ -70,8 +64,9 @@ def prompt_in_answer(v: View, min_bytes: int = 20) -> list[Hits]:
         row, begin = np.repeat(np.arange(len(v)), turns.lengths), heads(turns.content)
         # a text and its repetition begin with the same bytes, unless one of them has something like a quote or a space before
         at = np.flatnonzero(user[row] & ((begin == start[row]) | odd[row] | (letters(begin)[:, 0] == 0)))
-        both = turns.flat.select("role", "content")[at].with_columns(asked=asked.gather(row[at]))
-        out += _turns(turns, at[both.select(((pl.col("role") == "assistant") & repeated).alias("f"))["f"].to_numpy()], c)
+        both = turns.flat.select("role", "content")[at].with_columns(asked=asked[row[at]])
+        at = at[both.select(((pl.col("role") == "assistant") & repeated).alias("f"))["f"].to_numpy()]
+        out += [turns.hits_at(at, c)] if len(at) else []
     return out
 
 
@@ -136,10 +131,6 @@ def _single(v: View) -> Mask:
 def _sides(v: View, at: Ints) -> pl.DataFrame:
     """The texts of chosen and rejected of some single-turn pairs."""
     return pl.DataFrame({c: v.turns(c).last for c in v.answers})[at]
-
-
-def _turns(turns: Turns, at: Ints, column: str) -> list[Hits]:
-    return [turns.hits(mask(len(turns.content), at), column)] if len(at) else []
 
 
 RULES = (

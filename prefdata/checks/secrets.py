@@ -164,12 +164,12 @@ def _kinds(v: View, kinds: Kinds, screen: pl.Expr) -> list[Hits]:
     some = sift(v, screen, screen=screen)
     if not some.height:
         return []
-    likely = some.select("n", "content", *(says(begins).alias(note) for note, (begins, _, _) in kinds.items()))
+    numbers, texts = some["n"].to_numpy(), some["content"].to_list()
+    likely = some.select(says(begins).alias(note) for note, (begins, _, _) in kinds.items())
     out: list[Hits] = []
     for note, (_, shape, meant) in kinds.items():
-        found = likely.filter(note).select("n", "content").iter_rows() if likely[note].any() else ()
-        at = [n for n, text in found if any(meant(m) for m in _all(shape, text))]
-        out += hits(v, np.array(at, dtype=np.int64), note)
+        at = [i for i in np.flatnonzero(likely[note].to_numpy()).tolist() if any(meant(m) for m in _all(shape, texts[i]))]
+        out += hits(v, numbers[at], note)
     return out
 
 

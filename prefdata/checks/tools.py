@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 
 from prefdata.checks.rule import Rule
+from prefdata.checks.screens import where
 from prefdata.checks.view import Hits, Mask, View
 
 Turn = dict[str, Any]
@@ -33,13 +34,12 @@ def tool_calls(v: View) -> list[Hits]:
 def _with_tools(v: View) -> Mask:
     """Rows with a tool turn, a tool call or a reference to one."""
     found = np.zeros(len(v), dtype=bool)
-    for c in v.columns:
-        turns = v.turns(c)
-        uses = [pl.col("role") == "tool"]
-        if "tool_calls" in turns.flat.columns:
-            uses += [pl.col("tool_calls").list.len() > 0, pl.col("tool_call_id").is_not_null()]
-        flags = turns.flat.select(pl.any_horizontal(uses).alias("f"))["f"].fill_null(False).to_numpy()
-        found[np.searchsorted(turns.ends, np.flatnonzero(flags), side="right")] = True
+    of_tools = where(v, pl.col("role") == "tool")
+    calling = tuple(c for c in v.columns if "tool_calls" in v.turns(c).flat.columns)
+    if calling:
+        of_tools += v.where((pl.col("tool_calls").list.len() > 0) | pl.col("tool_call_id").is_not_null(), calling)
+    for h in of_tools:
+        found[h.rows] = True
     return found
 
 

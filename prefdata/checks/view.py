@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from prefdata.schema.ids import add_ids, arrow_of
+from prefdata.schema.ids import add_ids, arrow_of, flat_contents
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -100,19 +100,18 @@ class Turns:
     @cached_property
     def first(self) -> pl.Series:
         """The first text of each record."""
-        return self.content.gather(self.ends - self.lengths)
+        return self.content[self.ends - self.lengths]
 
     @cached_property
     def last(self) -> pl.Series:
         """The last text of each record."""
-        return self.content.gather(self.ends - 1)
+        return self.content[self.ends - 1]
 
     @cached_property
     def bytes(self) -> Ints:
         """The length of each record's texts together, in bytes."""
-        sizes = self.content.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
-        total = np.concatenate([[0], np.cumsum(sizes)])
-        found: Ints = total[self.ends] - total[self.ends - self.lengths]
+        _, places = flat_contents(self.arrow)
+        found: Ints = places[self.ends] - places[self.ends - self.lengths]
         return found
 
     @cached_property
