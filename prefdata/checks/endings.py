@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from prefdata.checks.rule import Rule
-from prefdata.checks.screens import BY_ASSISTANT, TEXT, says, where
+from prefdata.checks.screens import BY_ASSISTANT, TEXT, hits, says, sift, where
 from prefdata.checks.view import Hits, View
 
 CUT = (
@@ -35,7 +37,8 @@ def repetition(v: View, chars: int = 40, times: int = 4) -> list[Hits]:
     tail = TEXT.str.tail(chars)
     count = TEXT.str.count_matches(tail, literal=True)
     long = BY_ASSISTANT & _LENGTH.ge(chars * times)
-    return where(v, long, again, (count >= times) & tail.str.contains(r"\p{L}"), columns=v.answers)
+    some = sift(v, long, again, count >= times, columns=v.answers).select("n", tail)
+    return list(hits(v, np.array([n for n, end in some.iter_rows() if any(map(str.isalpha, end))], dtype=np.int64)))
 
 
 RULES = (

@@ -16,6 +16,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from prefdata.schema.grammar import MAX_CONTENT_BYTES, WHITESPACE
+from prefdata.schema.ids import flat_texts
 from prefdata.schema.records import KINDS, AnnotatorKind, Outcome, explain
 
 NAMES = {
@@ -48,6 +49,8 @@ _STRING = r'"[^"\\\x00-\x1f]*"'
 _MEMBER = rf"{_STRING}:(?:{_STRING}|-?(?:0|[1-9][0-9]{{0,14}})(?:\.[0-9]{{1,20}})?|true|false|null)"
 _FLAT_OBJECT = rf"^\{{(?:{_MEMBER}(?:,{_MEMBER})*)?\}}$"
 """A JSON object of texts without escapes, numbers and constants: what the sources' meta nearly always is."""
+
+_DIGIT = np.isin(np.arange(256), list(b"0123456789abcdef"))
 
 _SOLID = f"[^{WHITESPACE}]"
 """A character that is not white space; the search ends at the first one, which is nearly always the first character."""
@@ -88,10 +91,10 @@ def _column_suspects(s: pl.Series, name: str) -> Mask:
         flat = s.list.explode(keep_nulls=False, empty_as_null=False).struct.unnest()
         bad = _turn_suspects(flat["messages"], ends_with_user=False) | _not_finite(flat["score"]) | _not_finite(flat["rank"])
         if flat["id"].null_count() < len(flat):  # ids are made last
-            bad |= ~_true(flat["id"].str.contains(r"^[0-9a-f]{32}$"))
+            bad |= ~_are_ids(flat["id"])
         return any_in_list(bad, s) | _true(s.list.len() == 0) | _unlike(s)
     if name == "id":
-        return ~_true(s.str.contains(r"^[0-9a-f]{32}$") & (s.str.len_bytes() == 32))
+        return ~_are_ids(s)
     if name in ("margin", "weight"):
         return _true(s < 0) | _not_finite(s)
     if name == "p_chosen":
@@ -105,6 +108,16 @@ def _column_suspects(s: pl.Series, name: str) -> Mask:
     if name == "annotations":
         return _annotation_suspects(s)
     return _json_suspects(s)  # tools, meta
+
+
+def _are_ids(s: pl.Series) -> Mask:
+    """Texts of 32 hexadecimal digits in lower case."""
+    data, bounds = flat_texts(s)
+    digits = _DIGIT[np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]]
+    others = np.append(0, np.cumsum(~digits))
+    at = bounds - bounds[0]
+    fine: Mask = (np.diff(at) == 32) & (others[at[1:]] == others[at[:-1]])
+    return fine
 
 
 def _json_suspects(s: pl.Series) -> Mask:
