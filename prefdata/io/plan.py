@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from prefdata.errors import InputError
-from prefdata.io.sniff import Input, open_bytes, unpacked
+from prefdata.io.sniff import Input, open_bytes, stamp_of, unpacked
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,19 +88,30 @@ def _behind_newline(f: BinaryIO, position: int) -> int:
 
 
 def read_range(shard: Shard) -> bytes | memoryview:
-    """The bytes of a shard. Of a range that holds a line beyond MAX_LINE, enough to see that it does."""
+    """The bytes of a shard. Of a range that holds a line beyond MAX_LINE, enough to see that it does.
+
+    A range is mapped, not copied: the system would have to clear every page of a buffer of this size. So what is read must be checked
+    with `still_the_same` before it is used, and a process that cuts off a file while it is read ends this one (SIGBUS)."""
     if shard.data is not None:
         return shard.data
     import pyarrow as pa
 
-    # Arrow keeps its memory: the system would have to clear every page of a new text of this size
-    buffer = memoryview(pa.allocate_buffer(min(shard.end - shard.start, SHARD_BYTES + 2 * MAX_LINE))).cast("B")
     try:
-        with open_bytes(shard.input.path) as f:
+        with pa.memory_map(shard.input.path) as f:
             f.seek(shard.start)
-            return buffer[: f.readinto(buffer)]  # type: ignore[attr-defined]
+            return memoryview(f.read_buffer(min(shard.end - shard.start, SHARD_BYTES + 2 * MAX_LINE))).cast("B")
     except OSError as e:
         raise InputError(f"{shard.input.name}: cannot be read ({e.strerror or e})") from None
+
+
+def still_the_same(inp: Input) -> None:
+    """Raises InputError for a file that has changed since it was opened."""
+    try:
+        same = stamp_of(inp.path) == inp.stamp
+    except OSError:
+        same = False
+    if not same:
+        raise InputError(f"{inp.name}: the file was changed while it was read; copy it, then use the copy")
 
 
 def unpacked_chunks(inp: Input, size: int) -> Iterator[tuple[bytes, int]]:

@@ -17,7 +17,7 @@ import polars as pl
 from prefdata.errors import InputError
 from prefdata.io.columns import Column, Layout, Misfit, coerce, conform
 from prefdata.io.json_lines import line_starts, read_fast
-from prefdata.io.plan import MAX_LINE, Shard, read_range
+from prefdata.io.plan import MAX_LINE, Shard, read_range, still_the_same
 from prefdata.io.rejects import Reject
 from prefdata.io.strict_json import BadJson, loads
 
@@ -58,7 +58,10 @@ def read_shard(shard: Shard, layout: Layout, columns: dict[str, Column]) -> Batc
         return _on_lines(_json(data, layout, columns), shard.lines)
     if shard.start == 0 and shard.index == 0 and data[: len(BOM)] == BOM:
         data = data[len(BOM) :]
-    return _json(data, layout, columns)
+    batch = _json(data, layout, columns)
+    if shard.data is None:
+        still_the_same(shard.input)
+    return batch
 
 
 def _json(data: bytes | memoryview, layout: Layout, columns: dict[str, Column]) -> Batch:

@@ -27,7 +27,8 @@ _PACKED = (".gz", ".gzip", ".zst", ".zstd")
 
 @dataclass(frozen=True)
 class Input:
-    """One input file: its path, the name that messages show, how it is packed, what it holds, and its first unpacked bytes."""
+    """One input file: its path, the name that messages show, how it is packed, what it holds, its first unpacked bytes, and what tells
+    that it has changed."""
 
     path: str
     name: str
@@ -35,6 +36,13 @@ class Input:
     codec: Codec
     size: int
     head: bytes
+    stamp: tuple[int, int]
+
+
+def stamp_of(path: str) -> tuple[int, int]:
+    """The size of a file and the time of its last change: other contents have another one."""
+    about = os.stat(path)
+    return about.st_size, about.st_mtime_ns
 
 
 def expand(paths: list[str]) -> list[str]:
@@ -103,13 +111,14 @@ def sniff(path: str, name: str | None = None) -> Input:
     name = name or path
     with open_bytes(path) as raw:
         try:
+            stamp = stamp_of(path)
             head = raw.read(HEAD)
             codec = codec_of(head)
             if codec != "none":
                 head = _unpacked_head(name, raw, codec)
         except OSError as e:
             raise InputError(f"{name}: cannot be read ({e.strerror or e})") from None
-    return Input(path, name, format_of(name, head), codec, os.path.getsize(path), head)
+    return Input(path, name, format_of(name, head), codec, stamp[0], head, stamp)
 
 
 def codec_of(head: bytes) -> Codec:

@@ -16,6 +16,10 @@ import pytest
 
 import prefdata
 from prefdata.errors import InputError, UsageError
+from prefdata.io.columns import Column, Layout
+from prefdata.io.open import opened
+from prefdata.io.plan import plan
+from prefdata.io.read import read_shard
 
 GOOD = {"prompt": "Q", "chosen": "A", "rejected": "B"}
 
@@ -239,3 +243,19 @@ def test_csv(text: str, code: str, at: int, tmp_path: Path) -> None:
     assert result.counts["read"] == 2
     assert result.counts["rejected"] == {code: 1}
     assert rejects(result)[0]["line"] == at
+
+
+@pytest.mark.parametrize("now", [b'{"prompt": "P"}\n' * 100, b'{"prompt": "Q"}\n' * 99, b'{"prompt": "Q"}\n' * 101, b""])
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path, now: bytes) -> None:
+    """Other contents of the same length, a cut file, a longer one and an empty one: nothing is made of a mixture."""
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"prompt": "Q"}\n' * 100)
+    layout = Layout({"prompt": pl.String()}, ("prompt",), (), ("prompt",))
+    columns = {"prompt": Column(pl.String())}
+    with opened([str(path)]) as (inp,):
+        first, second, *_ = plan(inp, 1000)
+        assert read_shard(first, layout, columns).read > 10
+        path.write_bytes(now)
+        os.utime(path, ns=(0, 0))
+        with pytest.raises(InputError, match=r"rows\.jsonl: (the file was changed while it was read; copy it|cannot be read)"):
+            read_shard(second, layout, columns)
