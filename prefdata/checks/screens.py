@@ -38,7 +38,7 @@ class Blocks:
         blocks = pa.LargeStringArray.from_buffers(len(self.cuts) - 1, borders, data)
         self.frame = pl.DataFrame({"content": pl.Series(blocks, dtype=pl.String)})
 
-    def texts_of(self, blocks: Ints) -> Ints:
+    def inside(self, blocks: Ints) -> Ints:
         """Numbers of the texts in these blocks."""
         sizes = self.cuts[blocks + 1] - self.cuts[blocks]
         ends = np.cumsum(sizes)
@@ -79,7 +79,7 @@ class Texts:
         """Numbers of the texts in blocks that satisfy an expression over `content`. It must not be anchored: a block is no text."""
         start, end = self._first[columns.start], self._first[columns.stop]
         at = np.flatnonzero(self._frame[start:end].select(screen).to_series().to_numpy()) + start
-        return np.concatenate([self.starts[i] + self.blocks[i].texts_of(at_i) for i, at_i in self._split(at, self._first, columns)])
+        return np.concatenate([self.starts[i] + self.blocks[i].inside(own) for i, own in self._split(at, self._first, columns)])
 
     def hits(self, numbers: Ints, note: str | None = None) -> Iterator[Hits]:
         """The rows of texts (numbers in ascending order), by columns."""
@@ -142,5 +142,4 @@ def says(pattern: str) -> pl.Expr:
     return TEXT.str.contains(pattern)
 
 
-BEYOND_ASCII = TEXT.str.len_bytes() != TEXT.str.len_chars()
 BY_ASSISTANT = pl.col("role") == "assistant"
