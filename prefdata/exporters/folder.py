@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import orjson
 
 from prefdata.errors import InputError, UsageError
+from prefdata.io.held import held
 from prefdata.io.write import sync
 
 
@@ -28,29 +28,30 @@ def replacing(out: str, force: bool) -> Iterator[str]:
     work, old = os.path.join(parent, f".{name}.tmp"), os.path.join(parent, f".{name}.old")
     try:
         os.makedirs(parent, exist_ok=True)
-        handle = os.open(f"{work}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a lock dies with its process; what it left behind is removed
-            for left in (work, old):
-                shutil.rmtree(left, ignore_errors=True)
-            os.mkdir(work)
+        with held(f"{work}.lock", f"{out}: another prefdata is writing this folder"):
+            _clear(out, work, old)  # what a killed run left
             try:
+                os.mkdir(work)
                 yield work
                 sync(work)
                 if os.path.exists(out):
                     os.replace(out, old)
                 os.replace(work, out)
                 sync(parent)
-            finally:
-                for left in (work, old):
-                    shutil.rmtree(left, ignore_errors=True)
-                os.unlink(f"{work}.lock")
-        except BlockingIOError:
-            raise UsageError(f"{out}: another prefdata is writing this folder") from None
-        finally:
-            os.close(handle)
+                _clear(out, work, old)
+            finally:  # also when an interrupt cut the line above short
+                _clear(out, work, old)
     except OSError as e:
         raise InputError(f"{out}: cannot be written ({e.strerror or e}); what was there before is unchanged") from None
+
+
+def _clear(out: str, work: str, old: str) -> None:
+    """Put back what was there before, unless the new folder has taken its place. A folder is never removed under the name `old`: what has
+    that name is whole, also after a kill."""
+    shutil.rmtree(work, ignore_errors=True)
+    if os.path.exists(old):
+        os.replace(old, work if os.path.exists(out) else out)
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def write_text(folder: str, path: str, text: str) -> None:

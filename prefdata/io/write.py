@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from prefdata.errors import InputError, UsageError
+from prefdata.io.held import held
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,15 +41,11 @@ def replacing(path: str) -> Iterator[str]:
     folder = os.path.dirname(path) or "."
     temporary = os.path.join(folder, f".{os.path.basename(path)}.tmp")
     try:
-        with _locked(path, temporary):
-            try:
-                yield temporary
-                sync(temporary)
-                os.replace(temporary, path)
-                sync(folder)
-            finally:
-                if os.path.exists(temporary):
-                    os.unlink(temporary)
+        with held(temporary, f"{path}: another prefdata is writing this file"):
+            yield temporary
+            sync(temporary)
+            os.replace(temporary, path)
+            sync(folder)
     except BrokenPipeError:
         raise
     except OSError as e:
@@ -58,21 +54,6 @@ def replacing(path: str) -> Iterator[str]:
                 f"{path}: cannot be written, there is no folder {folder}; make it first: mkdir -p {shlex.quote(folder)}"
             ) from None
         raise InputError(f"{path}: cannot be written ({e.strerror or e}); what was there before is unchanged") from None
-
-
-@contextmanager
-def _locked(path: str, temporary: str) -> Iterator[None]:
-    """Hold the temporary file, so that two runs never write one output. A lock dies with its process; a left-over file does no harm."""
-    handle = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.exists(temporary) or not os.path.samestat(os.fstat(handle), os.stat(temporary)):
-            raise BlockingIOError  # the other run has just finished with it
-        yield
-    except BlockingIOError:
-        raise UsageError(f"{path}: another prefdata is writing this file") from None
-    finally:
-        os.close(handle)
 
 
 def sync(path: str) -> None:

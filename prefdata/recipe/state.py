@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from prefdata.errors import UsageError
+from prefdata.io.held import held
 from prefdata.io.write import replacing
 from prefdata.recipe.content import Contents
 
@@ -57,11 +56,5 @@ def _read(path: str) -> dict[str, Any]:
 @contextmanager
 def alone(folder: str) -> Iterator[None]:
     """Raises UsageError when another run works in the folder. The lock dies with its process."""
-    handle = os.open(os.path.join(folder, ".recipe.lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with held(os.path.join(folder, ".recipe.lock"), f"{folder}: another 'prefdata run' is working in this folder"):
         yield
-    except BlockingIOError:
-        raise UsageError(f"{folder}: another 'prefdata run' is working in this folder") from None
-    finally:
-        os.close(handle)
