@@ -2,8 +2,8 @@
 
 Memory that a shard gave back is kept for the next one: allocators return it to the system, which clears every page before it hands it out
 again, and that is a tenth of the time of a conversion. Python's lock changes hands after half a millisecond: shards are worked on in
-native code, and a thread that needs the lock for a moment should not wait ten times as long. And the garbage collector does not go
-through the many objects of imported modules again and again.
+native code, and a thread that needs the lock for a moment should not wait ten times as long. And the garbage collector waits until there
+is more than what imported modules consist of.
 """
 
 from __future__ import annotations
@@ -26,5 +26,5 @@ def set_up() -> None:
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, 32 << 20)
         mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(500_000, 20, 100)
     sys.setswitchinterval(0.0005)

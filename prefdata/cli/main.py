@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -78,8 +80,14 @@ def _stub() -> None:
 
 
 def main() -> None:
-    """Entry point of the `prefdata` command."""
-    build(sys.argv[1:])()
+    """Entry point of the `prefdata` command. The garbage collector does not go through the objects of imported modules: not while they
+    come into being, and not once more at the end (a third of the processor time of a command on a small file)."""
+    gc.disable()
+    app = build(sys.argv[1:])
+    gc.freeze()
+    gc.enable()
+    atexit.register(gc.freeze)
+    app()
 
 
 if __name__ == "__main__":

@@ -101,8 +101,18 @@ def arrow_of(turns: pl.Series) -> Any:
 def flat_contents(lists: Any) -> tuple[Any, Any]:
     """The contents of all turns of an `arrow_of` in one buffer, and where they begin and end (int64)."""
     data, offsets = _flat(lists.values.flatten()[1])
-    ends = lists.offsets.to_numpy()
+    ends = _ends(lists)
     return data, offsets[ends[0] : ends[-1] + 1]
+
+
+def _ends(lists: Any) -> Any:
+    """Where the lists begin and end (int64). Not `to_numpy()`: pyarrow imports pandas for it, and for values of Python."""
+    offsets = lists.offsets
+    return np.frombuffer(offsets.buffers()[1], np.int64)[offsets.offset : offsets.offset + len(offsets)]
+
+
+def _is_null(array: Any) -> Any:
+    return pl.Series(pl.from_arrow(array)).is_null().to_numpy()
 
 
 def _pieces(lists: Any) -> list[Any]:
@@ -113,13 +123,13 @@ def _pieces(lists: Any) -> list[Any]:
     if len(texts) > 2:
         flat = pl.DataFrame(pl.from_arrow(lists.values)).unnest("")
         head = flat.select(pl.col("role") + _tool_texts(flat))["role"].to_arrow(compat_level=pl.CompatLevel.oldest())
-    ends = lists.offsets.to_numpy()
+    ends = _ends(lists)
     (heads, h), (contents, c) = _flat(head), _flat(content)
     lengths = np.stack([np.diff(h), np.diff(c)], axis=1)[ends[0] : ends[-1]].astype("<u4")
     places = 2 * (ends - ends[0])
     numbers = np.insert(lengths.ravel(), places[:-1], np.diff(ends))
     bounds = 4 * (places + np.arange(len(ends)))
-    missing = head.is_null().to_numpy(False) | content.is_null().to_numpy(False) if head.null_count or content.null_count else None
+    missing = _is_null(head) | _is_null(content) if head.null_count or content.null_count else None
     valid = _valid(missing, ends)
     return [_binary(data, at, valid) for data, at in ((pa.py_buffer(numbers), bounds), (heads, h[ends]), (contents, c[ends]))]
 
@@ -129,7 +139,7 @@ def _valid(missing: Any, ends: Any) -> Any:
     if missing is None:
         return None
     before = np.concatenate([[0], np.cumsum(missing)])
-    return pa.array(before[ends[1:]] == before[ends[:-1]]).buffers()[1]
+    return pa.py_buffer(np.packbits(before[ends[1:]] == before[ends[:-1]], bitorder="little"))
 
 
 def _binary(data: Any, bounds: Any, valid: Any) -> Any:
@@ -143,7 +153,7 @@ def _sha(pieces: list[Any]) -> pl.Series:
 
 
 def _constant(text: str) -> Any:
-    return pa.scalar(text.encode(), pa.large_binary())
+    return _binary(pa.py_buffer(text.encode()), np.array([0, len(text.encode())]), None)[0]
 
 
 def _column(s: pl.Series) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prefdata.errors import UsageError
@@ -126,6 +125,8 @@ def _incomplete(m: TableMap) -> str | None:
 
 
 def _from_file(path: str) -> dict[str, Any]:
+    import yaml
+
     try:
         with open(path, encoding="utf-8") as f:
             found = yaml.safe_load(f)

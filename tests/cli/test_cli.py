@@ -40,6 +40,23 @@ def test_help_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True).stderr.strip() == "[]"
 
 
+def test_bulk_commands_import_nothing_that_they_do_not_use(tmp_path: Path) -> None:
+    """pyarrow imports pandas, where it is installed, for a value of Python and for `to_numpy`: half a second of processor time."""
+    rows = tmp_path / "in.jsonl"
+    rows.write_text(ROWS * 50)
+    probe = "import sys\nfrom prefdata.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
+    probe += "print(sorted(m for m in ('pandas','yaml','datasets','torch') if m in sys.modules))"
+    for command in (
+        ["convert", str(rows), "-o", "out.parquet", "-q"],
+        ["convert", "out.parquet", "-o", "again.jsonl", "-q"],
+        ["validate", "out.parquet", "-q"],
+        ["validate", "again.jsonl", "-q"],
+        ["export", "out.parquet", "-o", "folder", "--to", "trl", "-q"],
+    ):
+        done = subprocess.run([sys.executable, "-c", probe, *command], capture_output=True, text=True, cwd=tmp_path)
+        assert done.stdout == "[]\n", (command, done.stdout, done.stderr)
+
+
 def test_convert_says_the_account(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(BAD)
     done = prefdata("convert", "in.jsonl", "-o", "out.jsonl", cwd=tmp_path)

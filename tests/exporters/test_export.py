@@ -199,7 +199,7 @@ def test_sigkill(tmp_path: Path) -> None:
         prefdata.export(small, str(out), to="trl")
         process = subprocess.Popen(command)
         try:
-            process.wait(whole * (0.3 + 0.1 * i))
+            process.wait(whole * (0.1 + 0.1 * i))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
