@@ -11,7 +11,7 @@ import polars as pl
 from prefdata.checks.rule import Rule
 from prefdata.checks.screens import TEXT, Blocks, hits, says, sift, texts_of, where
 from prefdata.checks.view import Hits, Ints, View
-from prefdata.io.positions import places, words
+from prefdata.io.positions import ahead, places, words
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{FFFD}]"
 """Control characters other than tab and line ends, and U+FFFD, which a decoder leaves where it failed."""
@@ -107,10 +107,11 @@ UNUSUAL = (
 
 
 def _beyond_latin(blocks: Blocks) -> Ints:
-    """Texts with a character from U+0300 on that is no dash, quote or dot of U+2010 to U+203F: all others are in NFC."""
-    at = places(words(pl.Series(blocks.bytes) >= 0xCC))
-    two, three = blocks.bytes[np.minimum(at + 1, len(blocks.bytes) - 1)], blocks.bytes[np.minimum(at + 2, len(blocks.bytes) - 1)]
-    return blocks.owners(at[(blocks.bytes[at] != 0xE2) | (two != 0x80) | (three < 0x90)])
+    """Texts with a character from U+0300 on that is no dash, quote or dot of U+2010 to U+203F (three bytes, 0xE2, 0x80 and one from 0x90
+    on): all others are in NFC."""
+    bytes_ = pl.Series(blocks.bytes)
+    usual = words(bytes_ == 0xE2) & ahead(words(bytes_ == 0x80), 1) & ahead(words(bytes_ >= 0x90), 2)
+    return blocks.owners(places(words(bytes_ >= 0xCC) & ~usual))
 
 
 def not_normalised(v: View) -> list[Hits]:

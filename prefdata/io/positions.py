@@ -43,6 +43,11 @@ def next_of(bits: Words, at: Ints) -> Words:
     return bits[at] >> np.uint64(1) | behind << np.uint64(63)
 
 
+def ahead(bits: Words, by: int) -> Words:
+    """The bits of the bytes that stand `by` (1 to 63) further on."""
+    return bits >> np.uint64(by) | np.append(bits[1:], np.uint64(0)) << np.uint64(64 - by)
+
+
 def places(bits: Words, at: Ints | None = None) -> Ints:
     """The positions (ascending) of the bits that are set, in all words or in those with the numbers `at`."""
     if at is None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from prefdata.io.columns import Layout
 from prefdata.io.json_lines import line_starts, read_fast
-from prefdata.io.positions import before, bits_of, filled, next_of, places
+from prefdata.io.positions import ahead, before, bits_of, filled, next_of, places
 from prefdata.schema.ids import flat_texts
 
 DATA = st.lists(st.sampled_from(b"\n{} na"), max_size=300).map(bytes)
@@ -29,6 +29,8 @@ def test_places_are_those_of_a_plain_search(data: bytes) -> None:
     expected = [i for i, b in enumerate(data) if b == ord("\n")]
     assert places(bits).tolist() == expected
     assert before(bits, np.arange(len(data) + 1)).tolist() == [data[:i].count(b"\n") for i in range(len(data) + 1)]
+    for by in (1, 2, 63):
+        assert places(ahead(bits, by)).tolist() == [i - by for i in expected if i >= by]
     every, some = np.arange(len(bits)), filled(bits)
     assert places(next_of(bits, every), every).tolist() == [i - 1 for i in expected if i]
     assert places(bits[some] & next_of(bits, some), some).tolist() == [m.start() for m in re.finditer(rb"(?=\n\n)", data)]
