@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,9 @@ pytest.importorskip("transformers")
 from typer.testing import CliRunner  # noqa: E402
 
 from prefdata.cli.main import build  # noqa: E402
+from tests.browser import HOSTILE, Page, document, needs_browser  # noqa: E402
 from tests.evaluate.test_rm import WORDS, classifier  # noqa: E402
-from tests.evaluate.test_rm_cli import BROWSERS, HOSTILE, Page, edited  # noqa: E402
+from tests.evaluate.test_rm_cli import edited  # noqa: E402
 from tests.judges.scripted import Body, scripted  # noqa: E402
 from tests.train import tiny  # noqa: E402
 
@@ -184,20 +183,17 @@ def test_plots_are_files_of_their_own(hostile_page: Path) -> None:
         assert "script" not in {e.tag.rpartition("}")[2] for e in root.iter()}
 
 
-@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no browser on this machine")
+@needs_browser
 def test_the_page_in_a_browser(hostile_page: Path, tmp_path: Path) -> None:
     """Chromium's own document: nothing of the data became an element, nothing ran; the charts and the two answers of a case are drawn side
     by side, and nothing is wider than the window."""
     page = hostile_page / "report.html"
-    browser = next(b for b in BROWSERS if shutil.which(b))
-    plain = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,900"]
-    done = subprocess.run([browser, *plain, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    dom = Page(done.stdout)
+    shown = document(page, tmp_path)
+    dom = Page(shown)
     assert "script" not in dom.tags and "img" not in dom.tags
-    assert "<title>Tuned against base</title>" in done.stdout
-    assert done.stdout.count("<details>") == page.read_text(encoding="utf-8").count("<details>") > 0
-    assert done.stdout.count("<svg") == 6
+    assert "<title>Tuned against base</title>" in shown
+    assert shown.count("<details>") == page.read_text(encoding="utf-8").count("<details>") > 0
+    assert shown.count("<svg") == 6
     # the same page with a script of ours that measures it (its policy forbids scripts, so it is taken out)
     measure = """<script>
         document.querySelectorAll("details").forEach(d => d.open = true);
@@ -208,7 +204,5 @@ def test_the_page_in_a_browser(hostile_page: Path, tmp_path: Path) -> None:
     </script>"""
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(encoding="utf-8"))
     (tmp_path / "measured.html").write_text(text.replace("</body>", f"{measure}</body>"), encoding="utf-8")
-    found = subprocess.run(
-        [browser, *plain, "--dump-dom", (tmp_path / "measured.html").as_uri()], capture_output=True, text=True, timeout=120
-    )
-    assert re.findall("<title>(.*?)</title>", found.stdout)[0] == "true 2 true true"
+    found = document(tmp_path / "measured.html", tmp_path)
+    assert re.findall("<title>(.*?)</title>", found)[0] == "true 2 true true"

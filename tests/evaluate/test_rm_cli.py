@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +15,12 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from prefdata.cli.main import build
+from tests.browser import HOSTILE, Page, document, needs_browser
 from tests.checks.build import binary, pair, write
 from tests.evaluate.test_rm import WORDS, classifier, encoder, texts
 from tests.train import tiny
 
 torch.set_num_threads(1)
-HOSTILE = (
-    "<script src='https://evil.example/x.js'></script><script>document.title='owned'</script><img src=x onerror=document.title='owned'>"
-    "&amp;\u202egood\x1b[31m\x00</pre></details></style></title>"
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def called(*arguments: Any) -> Any:
@@ -162,39 +156,6 @@ def test_the_folder_is_whole_or_not_there(rm: Path, data: str, tmp_path: Path) -
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
 
 
-class Page(HTMLParser):
-    """Elements, attributes and texts of a page; every element is closed."""
-
-    VOID = ("meta", "path", "rect", "circle")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: list[tuple[str, str]] = []
-        self.texts: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes += [(k, v or "") for k, v in attrs]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-
 @pytest.fixture(scope="module")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs whose every text tries to get out of its place."""
@@ -237,16 +198,13 @@ def test_plots_are_files_of_their_own(hostile_page: Path) -> None:
         assert "script" not in {e.tag.rpartition("}")[2] for e in root.iter()}
 
 
-@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no browser on this machine")
+@needs_browser
 def test_the_page_in_a_browser(hostile_page: Path, tmp_path: Path) -> None:
     """Chromium's own document: nothing of the data became an element, nothing ran (it would have changed the title)."""
     page = hostile_page / "report.html"
-    browser = next(b for b in BROWSERS if shutil.which(b))
-    arguments = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
-    done = subprocess.run([browser, *arguments], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    dom = Page(done.stdout)
+    shown = document(page, tmp_path)
+    dom = Page(shown)
     assert "script" not in dom.tags and "img" not in dom.tags
-    assert "<title>Rewards of " in done.stdout
-    assert done.stdout.count("<details>") == page.read_text(encoding="utf-8").count("<details>") > 0
-    assert done.stdout.count("<svg") == 5
+    assert "<title>Rewards of " in shown
+    assert shown.count("<details>") == page.read_text(encoding="utf-8").count("<details>") > 0
+    assert shown.count("<svg") == 5
