@@ -73,38 +73,41 @@ def test_figures_are_those_of_the_saved_table(whole: Path) -> None:
     f = json.loads((whole / "report.json").read_bytes())["figures"]
     table = rows(whole)
     assert pl.read_parquet(whole / "table.parquet").to_dicts() == table
-    n = len(table)
-    assert (n, f["prompts"], f["comparisons"], f["decided"], f["without"]) == (40, 40, 40, 40, {})
-    difference = [r["score_tuned"] - r["score_base"] for r in table]
-    assert [r["difference"] for r in table] == difference
-    assert [r["outcome"] for r in table] == ["win" if d > 0 else "loss" if d < 0 else "tie" for d in difference]
-    count = Counter(r["outcome"] for r in table)
-    assert count["win"] and count["loss"]
+    both = [r for r in table if r["difference"] is not None]  # a model may also answer nothing
+    n, without = len(both), Counter(r["why"] for r in table if r["difference"] is None)
+    assert n > 30
+    assert (len(table), f["prompts"], f["comparisons"], f["decided"], f["without"]) == (40, 40, 40, n, dict(without))
+    difference = [r["score_tuned"] - r["score_base"] for r in both]
+    assert [r["difference"] for r in both] == difference
+    assert [r["outcome"] for r in both] == ["win" if d > 0 else "loss" if d < 0 else "tie" for d in difference]
+    count = Counter(r["outcome"] for r in both)
     for name in VALUE:
         assert f[name]["value"] == pytest.approx(count[name] / n)
         assert (f[name]["low"], f[name]["high"]) == pytest.approx(wilson(count[name] / n, n), abs=1e-9)
-    y = np.array([VALUE[r["outcome"]] for r in table])
+    y = np.array([VALUE[r["outcome"]] for r in both])
     assert f["win_rate"]["value"] == pytest.approx(sum(y) / n)
     test = stats.binomtest(count["win"], count["win"] + count["loss"]).pvalue
     for found in (f["sign_test"], f["score"]["sign_test"]):
         assert found == {"for": count["win"], "against": count["loss"], "even": count["tie"], "p_value": pytest.approx(test)}
     interval = stats.t.interval(0.95, n - 1, np.mean(difference), stats.sem(difference))
     assert f["score"]["difference"]["mean"] == pytest.approx(np.mean(difference))
-    assert f["score"]["difference"]["mean_interval"] == pytest.approx(interval, abs=1e-6)
+    assert f["score"]["difference"]["mean_interval"] == pytest.approx(interval, rel=1e-4)
     assert f["score"]["difference"]["p50"] == pytest.approx(np.median(difference))
     for side in ("base", "tuned"):
-        assert f["score"][side]["mean"] == pytest.approx(np.mean([r[f"score_{side}"] for r in table]))
-        assert f["length"][side] == pytest.approx(np.mean([len(r[side]) for r in table]))
-        ends = Counter(r[f"finish_{side}"] for r in table)
+        own = [r for r in table if r[side] is not None]
+        assert f["score"][side]["mean"] == pytest.approx(np.mean([r[f"score_{side}"] for r in both]))
+        assert f["length"][side] == pytest.approx(np.mean([len(r[side]) for r in own]))
+        ends = Counter(r[f"finish_{side}"] for r in own)
         assert f["ends"][side]["reasons"] == dict(ends)
-        assert f["ends"][side]["truncated"]["value"] == pytest.approx(ends["length"] / n)
-        assert f["ends"][side]["stopped"]["value"] == pytest.approx(ends["stop"] / n)
-    assert [r["length_tuned"] for r in table] == [len(r["tuned"]) for r in table]
-    longer = [len(r["tuned"]) - len(r["base"]) for r in table]
-    assert f["length"]["difference"]["mean_interval"] == pytest.approx(stats.t.interval(0.95, n - 1, np.mean(longer), stats.sem(longer)))
+        assert f["ends"][side]["truncated"]["value"] == pytest.approx(ends["length"] / len(own))
+        assert f["ends"][side]["stopped"]["value"] == pytest.approx(ends["stop"] / len(own))
+    assert all(r["length_tuned"] == len(r["tuned"]) for r in table if r["tuned"] is not None)
+    longer = [len(r["tuned"]) - len(r["base"]) for r in both]
+    interval = stats.t.interval(0.95, n - 1, np.mean(longer), stats.sem(longer))
+    assert f["length"]["difference"]["mean_interval"] == pytest.approx(interval, rel=1e-4)
     assert f["length"]["win_rate_longer"]["value"] == pytest.approx(np.mean([v for v, d in zip(y, longer, strict=True) if d > 0]))
-    assert f["identical"]["value"] == sum(r["base"] == r["tuned"] for r in table) / n
-    lengths = [[len(r[side]) for r in table] for side in ("base", "tuned")]
+    assert f["identical"]["value"] == pytest.approx(sum(r["base"] == r["tuned"] for r in both) / n)
+    lengths = [[len(r[side]) for r in both] for side in ("base", "tuned")]
     assert f["length_controlled"]["value"] == pytest.approx(equal_length(y, *lengths), abs=1e-5)
 
 
@@ -114,8 +117,9 @@ def test_parts_are_those_of_the_rows(whole: Path) -> None:
     for part in said["parts"]["parts"]:
         own = [r for r in rows(whole) if r["source"] == part["name"]]
         assert part["comparisons"] == len(own) == 20
-        assert part["win_rate"]["value"] == pytest.approx(np.mean([VALUE[r["outcome"]] for r in own]))
-        assert part["difference"] == pytest.approx(np.mean([r["difference"] for r in own]))
+        both = [r for r in own if r["difference"] is not None]
+        assert part["win_rate"]["value"] == pytest.approx(np.mean([VALUE[r["outcome"]] for r in both]))
+        assert part["difference"] == pytest.approx(np.mean([r["difference"] for r in both]))
 
 
 def test_answers_and_scores_are_those_of_the_models(models: Made, whole: Path, tmp_path: Path) -> None:
@@ -131,6 +135,8 @@ def test_answers_and_scores_are_those_of_the_models(models: Made, whole: Path, t
     model = AutoModelForSequenceClassification.from_pretrained(models.rm).eval()
     for r in table[:5]:
         for side in ("base", "tuned"):
+            if r[side] is None:
+                continue
             text = words.apply_chat_template(r["prompt"], tokenize=False, add_generation_prompt=True) + r[side] + "<|end|>"
             with torch.no_grad():
                 score = model(**words(text, add_special_tokens=False, return_tensors="pt")).logits[0, 0].item()
@@ -144,13 +150,21 @@ def test_several_samples_are_not_more_prompts(models: Made, tmp_path: Path) -> N
     assert [r["sample"] for r in table] == [0, 1, 2] * 10
     assert len({r["prompt_id"] for r in table}) == 10
     f = result.figures
-    by = np.array([r["difference"] for r in table]).reshape(10, 3).mean(1)
-    assert f["score"]["difference"]["mean_interval"] == pytest.approx(stats.t.interval(0.95, 9, by.mean(), stats.sem(by)), rel=1e-3)
-    net = np.array([VALUE[r["outcome"]] for r in table]).reshape(10, 3).mean(1)
+    by = by_prompt([r["difference"] for r in table])
+    assert f["score"]["difference"]["mean_interval"] == pytest.approx(
+        stats.t.interval(0.95, len(by) - 1, by.mean(), stats.sem(by)), rel=1e-3
+    )
+    net = by_prompt([VALUE.get(r["outcome"]) for r in table])
     assert f["sign_test"]["for"] == (net > 0.5).sum()
     assert f["sign_test"]["against"] == (net < 0.5).sum()
     assert (f["prompts"], f["comparisons"]) == (10, 30)
     assert f["win_rate"]["value"] == pytest.approx(net.mean())
+
+
+def by_prompt(values: list[float | None]) -> Any:
+    """The mean of each prompt's three values; a comparison with an empty answer has none."""
+    found = [[v for v in values[i : i + 3] if v is not None] for i in range(0, len(values), 3)]
+    return np.array([np.mean(some) for some in found if some])
 
 
 def test_a_policy_against_itself(models: Made, tmp_path: Path) -> None:

@@ -161,10 +161,10 @@ def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs whose every text tries to get out of its place."""
     folder = tmp_path_factory.mktemp("page")
     meta = json.dumps({"sub<b>set": HOSTILE})
-    rows = [
-        pair(f"{HOSTILE} {i}", f"good {i} {HOSTILE * (9 if i == 3 else 1)}", prompt=HOSTILE, source=HOSTILE * (1 + i % 2), meta=meta)
-        for i in range(12)
-    ]
+    rows = []
+    for i in range(6):  # each pair both ways round: whatever the model prefers, the page shows one of the two as wrong
+        two = f"{HOSTILE} {i}", f"good {i} {HOSTILE * (9 if i == 3 else 1)}"
+        rows += [pair(*texts, prompt=HOSTILE, source=HOSTILE * (1 + i % 2), meta=meta) for texts in (two, two[::-1])]
     done = called(write(folder / "in.jsonl", rows), "--model", encoder(folder / "rm"), "-o", folder / "out", "--by", "sub<b>set")
     assert done.exit_code == 0, done.stderr
     assert not {"\x1b", "\u202e", "\x00"} & set(done.stdout)
