@@ -1,10 +1,9 @@
 """How the commands that work through shards set up their process. It ends with the work; the library leaves its host as it is.
 
 Memory that a shard gave back is kept for the next one: allocators return it to the system, which clears every page before it hands it out
-again, and that is a tenth of the time of a conversion. Arrow asks for large pages, of which there are fewer to fetch. Python's lock
-changes hands after half a millisecond: shards are worked on in native code, and a thread that needs the lock for a moment should not wait
-ten times as long. The garbage collector waits until there is more than what imported modules consist of. And numpy's algebra, which
-nobody asks for here, starts no threads that look for work.
+again, and that is a tenth of the time of a conversion. Python's lock changes hands after half a millisecond: shards are worked on in
+native code, and a thread that needs the lock for a moment should not wait ten times as long. The garbage collector waits until there is
+more than what imported modules consist of. And numpy's algebra, which nobody asks for here, starts no threads that look for work.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ def set_up() -> None:
     """To be called before numpy, polars (whose allocator is jemalloc) and pyarrow (mimalloc) are imported."""
     os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:-1,muzzy_decay_ms:-1")
     os.environ.setdefault("MIMALLOC_PURGE_DELAY", "-1")
-    os.environ.setdefault("MIMALLOC_ALLOW_LARGE_OS_PAGES", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
