@@ -22,14 +22,14 @@ def replacing(out: str, force: bool) -> Iterator[str]:
     out = os.path.normpath(out)
     if os.path.exists(out) and not os.path.isdir(out):
         raise UsageError(f"{out} is a file; name a folder")
-    if os.path.isdir(out) and os.listdir(out) and not force and not os.path.exists(os.path.join(out, "manifest.json")):
-        raise UsageError(f"{out} has files that prefdata did not write; name another folder, or replace it with --force")
     parent, name = os.path.split(os.path.abspath(out))
     work, old = os.path.join(parent, f".{name}.tmp"), os.path.join(parent, f".{name}.old")
     try:
         os.makedirs(parent, exist_ok=True)
         with held(f"{work}.lock", f"{out}: another prefdata is writing this folder"):
             _clear(out, work, old)  # what a killed run left
+            if os.path.isdir(out) and os.listdir(out) and not force and not os.path.exists(os.path.join(out, "manifest.json")):
+                raise UsageError(f"{out} has files that prefdata did not write; name another folder, or replace it with --force")
             try:
                 os.mkdir(work)
                 yield work

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from prefdata.errors import UsageError
 from prefdata.exporters import folder
 from prefdata.io import held, write
 from prefdata.recipe import state
@@ -103,7 +104,16 @@ def test_a_kill_between_the_two_renames_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / ".out.old" / "a").write_text("old")
     (tmp_path / ".out.tmp").mkdir()
     (tmp_path / ".out.tmp" / "a").write_text("new")
-    with pytest.raises(ZeroDivisionError), folder.replacing(str(tmp_path / "out"), force=False):
+    with pytest.raises(ZeroDivisionError), folder.replacing(str(tmp_path / "out"), force=True):
         assert contents(tmp_path)["out/a"] == "old"
         _ = 1 / 0
     assert contents(tmp_path) == {"out/a": "old"}
+
+
+def test_a_folder_that_is_put_back_is_not_replaced_unasked(tmp_path: Path) -> None:
+    """It was somebody's own, and the killed run had --force."""
+    (tmp_path / ".out.old").mkdir()
+    (tmp_path / ".out.old" / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match="did not write"), folder.replacing(str(tmp_path / "out"), force=False):
+        raise AssertionError
+    assert contents(tmp_path) == {"out/thesis.txt": "mine"}
