@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -85,7 +86,7 @@ def test_an_interrupt_at_any_instruction(
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_text(text)
         place.mkdir(exist_ok=True)
-        hit = interrupted(nth, lambda place=place: work(place))  # type: ignore[misc]
+        hit = interrupted(nth, partial(work, place))
         found = contents(place)
         assert found in (old, new), f"instruction {nth}"
         assert [p.name for p in place.iterdir() if p.name.startswith(".")] == [], f"instruction {nth}"
